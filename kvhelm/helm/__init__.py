@@ -1,0 +1,1 @@
+"""The only place that runs helm or reads a release Secret."""
