@@ -1,1 +1,1 @@
-"""What a KVCachePool is: pydantic models of its spec and status, and the words of its conditions."""
+"""What a KVCachePool is: models of its spec and status, and the words of its conditions."""

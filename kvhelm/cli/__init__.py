@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvhelm.cli import local
+from kvhelm.cli import local, run
 from kvhelm.errors import KvhelmError
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("run")(run.command)
 app.add_typer(local.app, name="local")
 
 

@@ -1,0 +1,23 @@
+{{- define "kvcachepool.daemon-networkpolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+{{ include "kvcachepool.metadata" (list . "daemon") }}
+spec:
+  policyTypes: [Ingress]
+  podSelector:
+    matchLabels:
+      {{- include "kvcachepool.labels" (list . "daemon") | nindent 6 }}
+  ingress:
+    - ports: [{port: 9600}]
+      from:
+        - podSelector:
+            matchLabels:
+              {{- include "kvcachepool.labels" (list . "daemon") | nindent 14 }}
+        {{- if hasKey .Values.service "allowFrom" }}
+        {{- range .Values.service.allowFrom }}
+        - {{ toJson . }}
+        {{- end }}
+        {{- else }}
+        - podSelector: {}
+        {{- end }}
+{{- end }}

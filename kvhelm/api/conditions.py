@@ -1,0 +1,90 @@
+"""The words of a pool's conditions: types, reasons, and what each reason means to a person.
+
+Consumers match on types and reasons, so they change only with the API's version. The docs' table
+of reasons is generated from here.
+"""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """The conditions of a pool. Ready, Reconciling and Stalled are kstatus' own."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    AVAILABLE = "Available"
+    METADATA_READY = "MetadataReady"
+    SCHEDULED = "Scheduled"
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is: the value is the word, `meaning` the sentence for the docs."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str) -> "Reason":
+        """Make a member whose value is the word alone."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
+
+    @classmethod
+    def named(cls, word: str) -> "Reason":
+        """Return the reason of that word; a word of another version of kvhelm is ObjectRefused."""
+        return next((reason for reason in cls if reason.value == word), cls.OBJECT_REFUSED)
+
+    # Ready
+    POOL_READY = "PoolReady", "The release of this generation runs and every daemon is ready."
+    INSTALLING = "Installing", "The first revision of the release is being installed."
+    UPGRADING = "Upgrading", "A new revision of the release is being rolled out."
+    SCALING = "Scaling", "Daemons are being added or removed."
+    PODS_NOT_READY = "PodsNotReady", "The release is deployed; not every daemon is ready."
+    SUSPENDED = "Suspended", "spec.suspend is true: kvhelm changes nothing until it is false."
+    DELETING = "Deleting", "The pool is being deleted: its release is uninstalled first."
+    DONE = "Done", "Nothing is left to do."
+
+    # Stalled: only a person can mend it
+    SPEC_INVALID = "SpecInvalid", "The stored spec does not fit this version of kvhelm."
+    VALUES_REFUSED = "ValuesRefused", "The chart's schema refuses the values."
+    RENDER_FAILED = "RenderFailed", "A template of the chart fails."
+    OBJECT_REFUSED = "ObjectRefused", "The API server refuses an object of the release."
+    IMMUTABLE_FIELD = "ImmutableField", "The change touches a field that Kubernetes never changes."
+    FIELD_CONFLICT = "FieldConflict", "Another field manager owns a field and is not given way to."
+    OBJECT_IN_THE_WAY = (
+        "ObjectInTheWay",
+        "An object of that name exists and belongs to someone else; it is never adopted silently.",
+    )
+    RELEASE_IN_THE_WAY = (
+        "ReleaseInTheWay",
+        "A Helm release of that name exists and was not made for this pool.",
+    )
+    PODS_FORBIDDEN = (
+        "PodsForbidden",
+        "Pod Security refuses the daemons' pods; the message names the remedy.",
+    )
+    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace refuses an object or pod."
+
+    # Reconciling goes on by itself
+    HELM_UNUSABLE = (
+        "HelmUnusable",
+        "helm is missing, too old, or ended in a way kvhelm doesn't know.",
+    )
+    FORBIDDEN = "Forbidden", "kvhelm's service account lacks a right; the message names it."
+    API_UNAVAILABLE = "ApiUnavailable", "The Kubernetes API did not answer."
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "A helm process did not end within its deadline."
+    RELEASE_LOCKED = "ReleaseLocked", "Another helm process works on the release."
+    CHART_UNUSABLE = "ChartUnusable", "The chart that the operator brings can't be loaded."
+
+    # Available, MetadataReady, Scheduled
+    DAEMONS_SERVE = "DaemonsServe", "At least one daemon serves."
+    NO_DAEMON = "NoDaemon", "No daemon serves."
+    ETCD_READY = "EtcdReady", "The pool's own etcd is ready (judged by its StatefulSet)."
+    ETCD_NOT_READY = "EtcdNotReady", "The pool's own etcd is not ready."
+    NOT_PROBED = "NotProbed", "kvhelm does not ask this metadata service; the daemons do."
+    PODS_SCHEDULED = "PodsScheduled", "Every pod has a node."
+    UNSCHEDULABLE = "Unschedulable", "A pod has no node; the message is the scheduler's own."
+    NO_PODS = "NoPods", "There are no pods to schedule yet."
+    SCALED_TO_ZERO = "ScaledToZero", "spec.replicas is 0."
+    NOT_INSTALLED = "NotInstalled", "The release is not installed yet."

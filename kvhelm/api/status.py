@@ -1,0 +1,93 @@
+"""A pool's status: what people, HPAs, kstatus and engines read. Written by the controller alone."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from kvhelm.api.fields import Part
+
+Name = Annotated[str, StringConstraints(max_length=253)]
+Message = Annotated[str, StringConstraints(max_length=2048)]
+Digest = Annotated[str, StringConstraints(max_length=32)]
+
+
+class Condition(Part):
+    """One condition, in the form of all Kubernetes objects."""
+
+    type: Annotated[str, StringConstraints(max_length=63)]
+    """Ready, Reconciling, Stalled, Available, MetadataReady or Scheduled."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Annotated[str, StringConstraints(max_length=63)]
+    """One word for programs."""
+    message: Message = ""
+    """A sentence for people."""
+    last_transition_time: datetime
+    """When the status last changed."""
+    observed_generation: Annotated[int, Field(ge=0)]
+    """The metadata.generation that this was judged for."""
+
+
+class FailedAttempt(Part):
+    """A release that could not be made; it is not tried again until one of the digests changes."""
+
+    spec_digest: Digest
+    """Digest of the values that failed."""
+    chart_digest: Digest
+    """Digest of the chart that failed."""
+    reason: Annotated[str, StringConstraints(max_length=63)]
+    """Reason word of the failure."""
+    message: Message
+    """What helm or the API server said."""
+    in_the_way: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """The foreign object in the way, as KIND/NAME."""
+
+
+class ReleaseStatus(Part):
+    """The Helm release of the pool."""
+
+    name: Name
+    """Name of the release: `helm history NAME`."""
+    revision: Annotated[int, Field(ge=0)] | None = None
+    """The current revision; none before the first install."""
+    chart: Annotated[str, StringConstraints(max_length=128)] | None = None
+    """Chart and version that the operator brings."""
+    failed: FailedAttempt | None = None
+    """The last attempt, if it failed for a reason that only a person can mend."""
+
+
+class MetadataStatus(Part):
+    """The metadata service that the pool uses."""
+
+    kind: Literal["etcd", "managed"]
+    """etcd: the user's own. managed: one of the pool's own."""
+    endpoints: Annotated[
+        list[Annotated[str, StringConstraints(max_length=512)]], Field(max_length=9)
+    ]
+    """Client URLs that the daemons were given."""
+
+
+class PoolStatus(Part):
+    """What a pool is."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """The metadata.generation that the status speaks of."""
+    replicas: Annotated[int, Field(ge=0)] | None = None
+    """Daemon pods that exist."""
+    ready_replicas: Annotated[int, Field(ge=0)] | None = None
+    """Daemons that serve."""
+    selector: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """Label selector of the daemons' pods, for HPAs."""
+    endpoint: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """HOST:PORT of the client Service, for VINEYARD_RPC_ENDPOINT."""
+    release: ReleaseStatus | None = None
+    """The Helm release."""
+    metadata: MetadataStatus | None = None
+    """The metadata service."""
+    conditions: Annotated[list[Condition], Field(max_length=16)] = []
+    """Ready, Reconciling, Stalled, Available, MetadataReady, Scheduled."""
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the status as JSON values, without what is not known."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

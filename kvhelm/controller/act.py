@@ -1,0 +1,203 @@
+"""Carry out one step: one effect each, idempotent, with a deadline."""
+
+from asyncio import get_running_loop
+from dataclasses import dataclass
+from functools import singledispatchmethod
+
+from kvhelm.controller.decide import (
+    AddFinalizer,
+    Install,
+    PruneHistory,
+    Recheck,
+    RemoveFinalizer,
+    Scale,
+    Step,
+    Uninstall,
+    Upgrade,
+    VerifyUninstalled,
+)
+from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.snapshot import FINALIZER, REPLICAS_MANAGER, Snapshot
+from kvhelm.helm.chart import Chart
+from kvhelm.helm.client import Helm
+from kvhelm.helm.releases import Stamp
+from kvhelm.kube.client import Client
+from kvhelm.kube.errors import NotFound
+from kvhelm.kube.events import EventRecorder
+from kvhelm.kube.resource import (
+    CONFIG_MAPS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    STATEFUL_SETS,
+)
+
+RELEASE_KINDS = (
+    SERVICES,
+    CONFIG_MAPS,
+    SERVICE_ACCOUNTS,
+    POD_DISRUPTION_BUDGETS,
+    NETWORK_POLICIES,
+    STATEFUL_SETS,
+    PODS,
+)
+"""The kinds of object that a release makes."""
+
+RECHECK_EVERY = 30.0
+"""Seconds between looks at a foreign object in the way."""
+
+_VERIFY_EVERY = 2.0
+"""Seconds between looks at what an uninstall left."""
+
+
+@dataclass
+class Actor:
+    """Carries out steps. `act` returns the seconds after which to look again, None for never.
+
+    Raises HelmFailed or KubeError; nothing of a step that failed is lost, since the next decision
+    is taken from what the cluster then is.
+    """
+
+    client: Client
+    helm: Helm
+    chart: Chart
+    observer: Observer
+    events: EventRecorder
+
+    @singledispatchmethod
+    async def act(self, step: Step, snapshot: Snapshot, memory: Memory) -> float | None:
+        """Carry out the step."""
+        return getattr(step, "seconds", 0) or None
+
+    @act.register
+    async def _(self, step: AddFinalizer, snapshot: Snapshot, memory: Memory) -> float:
+        await self._write_finalizers(snapshot, [*snapshot.pool.finalizers, FINALIZER])
+        return 0
+
+    @act.register
+    async def _(self, step: RemoveFinalizer, snapshot: Snapshot, memory: Memory) -> None:
+        await self._remove_finalizer(snapshot)
+
+    @act.register
+    async def _(self, step: Install, snapshot: Snapshot, memory: Memory) -> float:
+        return await self._upgrade(snapshot, memory, 1, parked=step.parked)
+
+    @act.register
+    async def _(self, step: Upgrade, snapshot: Snapshot, memory: Memory) -> float:
+        return await self._upgrade(snapshot, memory, step.revision, parked=False)
+
+    @act.register
+    async def _(self, step: Scale, snapshot: Snapshot, memory: Memory) -> float:
+        answer = await self.client.apply(
+            STATEFUL_SETS,
+            {"metadata": {"name": step.statefulset}, "spec": {"replicas": step.replicas}},
+            snapshot.pool.key.namespace,
+            field_manager=REPLICAS_MANAGER,
+            force=True,
+        )
+        self.observer.watches(snapshot.pool.key.namespace).workloads.upsert(answer)
+        return 0
+
+    @act.register
+    async def _(self, step: PruneHistory, snapshot: Snapshot, memory: Memory) -> None:
+        for secret in step.secrets:
+            try:
+                await self.client.delete(SECRETS, secret, snapshot.pool.key.namespace)
+            except NotFound:
+                continue
+
+    @act.register
+    async def _(self, step: Uninstall, snapshot: Snapshot, memory: Memory) -> float:
+        pool = snapshot.pool
+        await self.helm.uninstall(pool.release, pool.key.namespace)
+        memory.uninstalled = True
+        self.events.record(
+            pool.reference(), "Normal", "Uninstalled", f"Release {pool.release} uninstalled"
+        )
+        return 0
+
+    @act.register
+    async def _(self, step: VerifyUninstalled, snapshot: Snapshot, memory: Memory) -> float | None:
+        pool = snapshot.pool
+        left = []
+        for kind in RELEASE_KINDS:
+            page = await self.client.list(
+                kind,
+                pool.key.namespace,
+                metadata_only=True,
+                labelSelector="app.kubernetes.io/name=kvcachepool,"
+                f"app.kubernetes.io/instance={pool.release}",
+            )
+            left += [f"{kind.kind}/{item['metadata']['name']}" for item in page.items]
+        memory.leftovers = tuple(left)
+        if left:
+            return _VERIFY_EVERY
+        await self._remove_finalizer(snapshot)
+        return None
+
+    @act.register
+    async def _(self, step: Recheck, snapshot: Snapshot, memory: Memory) -> float:
+        memory.recheck_at = get_running_loop().time() + RECHECK_EVERY
+        word, _, name = step.in_the_way.partition("/")
+        kind = next((each for each in RELEASE_KINDS if each.kind == word), None)
+        if kind is not None:
+            try:
+                await self.client.get(kind, name, snapshot.pool.key.namespace, metadata_only=True)
+            except NotFound:
+                memory.failed = None
+                return 0
+        return RECHECK_EVERY
+
+    async def _upgrade(
+        self, snapshot: Snapshot, memory: Memory, revision: int, *, parked: bool
+    ) -> float:
+        pool = snapshot.pool
+        known = self.observer.known(pool.key)
+        if known is None or known.values is None or known.spec_digest != snapshot.spec_digest:
+            return 0  # changed since the snapshot: look again
+        values = known.values
+        if parked:
+            values = {**values, "pool": {**values["pool"], "parked": True}}
+        await self.helm.upgrade(
+            pool.release,
+            pool.key.namespace,
+            self.chart,
+            values,
+            revision=revision,
+            stamp=Stamp(snapshot.spec_digest, self.chart.digest, pool.uid),
+        )
+        memory.expected_revision = revision
+        self.events.record(
+            pool.reference(),
+            "Normal",
+            "Installed" if revision == 1 else "Upgraded",
+            f"Release {pool.release} revision {revision} of {self.chart.reference}",
+        )
+        return 0
+
+    async def _write_finalizers(self, snapshot: Snapshot, finalizers: list[str]) -> None:
+        pool = snapshot.pool
+        answer = await self.client.patch(
+            POOLS,
+            pool.key.name,
+            {
+                "metadata": {
+                    "finalizers": finalizers,
+                    # Others' finalizers may have come or gone since.
+                    "resourceVersion": pool.raw["metadata"]["resourceVersion"],
+                }
+            },
+            pool.key.namespace,
+        )
+        if answer["metadata"].get("deletionTimestamp") is None or finalizers:
+            self.observer.watches(pool.key.namespace).pools.upsert(answer)
+
+    async def _remove_finalizer(self, snapshot: Snapshot) -> None:
+        others = [each for each in snapshot.pool.finalizers if each != FINALIZER]
+        try:
+            await self._write_finalizers(snapshot, others)
+        except NotFound:
+            return

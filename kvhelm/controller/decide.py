@@ -1,0 +1,216 @@
+"""What to do next for a pool: pure, one step at a time, each with its reason.
+
+Everything hard about a release is a row of this file's table test (tests/unit/test_decide.py).
+"""
+
+from dataclasses import dataclass
+
+from kvhelm.api.conditions import Reason
+from kvhelm.controller.snapshot import FINALIZER, Snapshot
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What every decision depends on besides the snapshot."""
+
+    chart_digest: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Nothing(Step):
+    """The cluster is as the spec asks, as far as it is for us to act."""
+
+
+@dataclass(frozen=True)
+class Wait(Step):
+    """Something is under way: look again when a watch tells, or after `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stall(Step):
+    """Only a person can mend it. Look again after `seconds`, if any: the cause may have gone."""
+
+    reason: Reason
+    seconds: float = 0
+
+
+@dataclass(frozen=True)
+class Recheck(Step):
+    """Look whether the foreign object in the way (KIND/NAME) has gone."""
+
+    in_the_way: str
+
+
+@dataclass(frozen=True)
+class AddFinalizer(Step):
+    """Hold the pool until its release is uninstalled."""
+
+
+@dataclass(frozen=True)
+class Install(Step):
+    """Make the first revision; `parked` creates the StatefulSet at 0 daemons."""
+
+    parked: bool
+
+
+@dataclass(frozen=True)
+class Upgrade(Step):
+    """Make the next revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True)
+class Scale(Step):
+    """Write the StatefulSet's replicas as the field manager `kvhelm`."""
+
+    statefulset: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class PruneHistory(Step):
+    """Delete the Secrets of the oldest revisions."""
+
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Uninstall(Step):
+    """Uninstall the release with its history."""
+
+
+@dataclass(frozen=True)
+class VerifyUninstalled(Step):
+    """Look whether the uninstall left anything, and let the pool go if not."""
+
+
+@dataclass(frozen=True)
+class RemoveFinalizer(Step):
+    """Let the pool go."""
+
+
+def decide(snapshot: Snapshot, policy: Policy) -> Step:
+    """Return the next step for the pool."""
+    pool = snapshot.pool
+    if pool.deleting:
+        return _decide_deletion(snapshot)
+    if pool.spec is None:
+        return Stall(pool.spec_error, Reason.SPEC_INVALID)
+    if pool.spec.suspend:
+        return Nothing("spec.suspend is true")
+    if FINALIZER not in pool.finalizers:
+        return AddFinalizer("a release needs an owner that outlives it")
+    if snapshot.foreign:
+        return Stall(
+            f"the Helm release {pool.release} in namespace {pool.key.namespace} was not made for "
+            f"this pool: uninstall it (helm uninstall {pool.release} -n {pool.key.namespace}) "
+            "or give the pool another name",
+            Reason.RELEASE_IN_THE_WAY,
+        )
+    return _decide_release(snapshot, policy, pool.spec.replicas, pool.spec.revision_history_limit)
+
+
+def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int) -> Step:
+    current = snapshot.current
+    if snapshot.uninstalled and current:
+        return Wait("the watch is behind the uninstall", 1)
+    if snapshot.expected_revision > (current.number if current else 0):
+        return Wait(f"the watch is behind revision {snapshot.expected_revision}", 1)
+    if current is None:
+        return (
+            _failed_before(snapshot, policy)
+            or _retry_later(snapshot)
+            or Install("the pool has no release yet", parked=replicas == 0)
+        )
+    if current.pending:
+        return Wait(f"helm works on revision {current.number} ({current.status})", 5)
+    if current.status == "uninstalling":
+        return _retry_later(snapshot) or Uninstall("an uninstall was begun and not ended")
+
+    daemons = snapshot.daemons
+    if daemons and (
+        daemons.replicas != replicas
+        # Before an upgrade drops `replicas` from helm's fields, someone else must own it, or the
+        # API server resets it to 1.
+        or (daemons.helm_owns_replicas and not daemons.kvhelm_owns_replicas)
+    ):
+        return Scale(f"{daemons.replicas} daemons, {replicas} wanted", daemons.name, replicas)
+
+    changed = _changed(snapshot, policy)
+    if changed:
+        return (
+            _failed_before(snapshot, policy)
+            or _retry_later(snapshot)
+            or Upgrade(changed, current.number + 1)
+        )
+    if len(snapshot.revisions) > keep:
+        oldest = snapshot.revisions[:-keep]
+        return PruneHistory(
+            f"{len(snapshot.revisions)} revisions, {keep} kept",
+            tuple(revision.secret for revision in oldest),
+        )
+    return Nothing("the release is as the spec asks")
+
+
+def _changed(snapshot: Snapshot, policy: Policy) -> str:
+    """Return why the current revision is not what the spec asks for; empty if it is."""
+    current = snapshot.current
+    if current is None:
+        return "there is no revision"
+    if current.stamp is None:
+        return f"revision {current.number} was made by someone else"
+    if current.stamp.spec_digest != snapshot.spec_digest:
+        return "the spec changed"
+    if current.stamp.chart_digest != policy.chart_digest:
+        return "the operator brings another chart"
+    if current.status != "deployed":
+        return f"revision {current.number} is {current.status}"
+    return ""
+
+
+def is_current(snapshot: Snapshot, policy: Policy) -> bool:
+    """Tell whether the deployed release is what the spec and the chart ask for."""
+    return not _changed(snapshot, policy)
+
+
+def _failed_before(snapshot: Snapshot, policy: Policy) -> Step | None:
+    """Return what to do about an attempt with the same digests that failed for good, if one did."""
+    failed = snapshot.failed
+    if (
+        failed is None
+        or failed.spec_digest != snapshot.spec_digest
+        or failed.chart_digest != policy.chart_digest
+    ):
+        return None
+    if failed.in_the_way and snapshot.recheck_in == 0:
+        return Recheck(failed.message, failed.in_the_way)
+    return Stall(failed.message, Reason.named(failed.reason), snapshot.recheck_in)
+
+
+def _retry_later(snapshot: Snapshot) -> Step | None:
+    """Return a wait if the last try failed and its next one is not due yet."""
+    if snapshot.failure and snapshot.retry_in > 0:
+        return Wait(snapshot.failure.message, snapshot.retry_in)
+    return None
+
+
+def _decide_deletion(snapshot: Snapshot) -> Step:
+    if FINALIZER not in snapshot.pool.finalizers:
+        return Nothing("others hold the deleted pool")
+    if snapshot.foreign:
+        return RemoveFinalizer("the release of this name is someone else's and stays")
+    if snapshot.revisions and not snapshot.uninstalled:
+        return _retry_later(snapshot) or Uninstall("the pool is deleted")
+    if snapshot.revisions or snapshot.pods or snapshot.workloads:
+        return Wait("pods are ending", 10)
+    return VerifyUninstalled("nothing that we watch is left")

@@ -1,0 +1,249 @@
+"""The watch caches and the snapshot that is taken of them: no I/O when nothing changed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvhelm.api.status import FailedAttempt
+from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.snapshot import (
+    Failure,
+    Pod,
+    Pool,
+    PoolKey,
+    RefusedPod,
+    Snapshot,
+    Workload,
+    pod_from,
+    refused_pod_from,
+    workload_from,
+)
+from kvhelm.helm.releases import SECRET_TYPE, Revision, revision_from
+from kvhelm.kube.cache import Index
+from kvhelm.kube.client import Client
+from kvhelm.kube.reflector import Reflector
+from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
+from kvhelm.values import Defaults, digest, values_for
+
+POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
+
+_OURS = "app.kubernetes.io/name=kvcachepool"
+
+
+@dataclass(frozen=True)
+class KnownPool:
+    """A pool in the cache, with the values that its spec asks for."""
+
+    pool: Pool
+    values: dict[str, Any] | None
+    spec_digest: str
+
+
+@dataclass
+class Memory:
+    """What the controller knows of a pool that the cluster does not tell (yet)."""
+
+    expected_revision: int = 0
+    uninstalled: bool = False
+    failure: Failure | None = None
+    failures: int = 0
+    retry_at: float = 0
+    failed: FailedAttempt | None = None
+    failed_known: bool = False
+    """Whether `failed` holds what is known; until then the status tells."""
+    leftovers: tuple[str, ...] = ()
+    recheck_at: float = 0
+
+
+class Watches:
+    """The caches of one namespace, or of all."""
+
+    def __init__(
+        self, client: Client, namespace: str | None, defaults: Defaults, changed: "Changed"
+    ) -> None:
+        def known_pool(obj: Object) -> KnownPool:
+            pool = Pool(obj)
+            if pool.spec is None:
+                return KnownPool(pool, None, "")
+            values = values_for(
+                pool.spec,
+                name=pool.key.name,
+                namespace=pool.key.namespace,
+                uid=pool.uid,
+                defaults=defaults,
+            )
+            return KnownPool(pool, values, digest(values))
+
+        self.pools: Reflector[KnownPool] = Reflector(client, POOLS, known_pool, namespace=namespace)
+        # Metadata alone: what a revision is stands in its Secret's labels.
+        self.revisions: Reflector[Revision | None] = Reflector(
+            client,
+            SECRETS,
+            revision_from,
+            namespace=namespace,
+            field_selector=f"type={SECRET_TYPE}",
+            metadata_only=True,
+        )
+        self.workloads: Reflector[Workload] = Reflector(
+            client, STATEFUL_SETS, workload_from, namespace=namespace, label_selector=_OURS
+        )
+        self.pods: Reflector[Pod] = Reflector(
+            client, PODS, pod_from, namespace=namespace, label_selector=_OURS
+        )
+        # A StatefulSet has no condition for pods that it may not create: only these events tell.
+        self.refused: Reflector[RefusedPod] = Reflector(
+            client,
+            EVENTS,
+            refused_pod_from,
+            namespace=namespace,
+            field_selector="involvedObject.kind=StatefulSet,reason=FailedCreate",
+        )
+        self.pools_by_release = Index(
+            self.pools, lambda known: [(known.pool.key.namespace, known.pool.release)]
+        )
+        self.revisions_by_release = Index(
+            self.revisions,
+            lambda revision: [(revision.namespace, revision.release)] if revision else [],
+        )
+        self.workloads_by_release = Index(self.workloads, lambda it: [(it.namespace, it.release)])
+        self.pods_by_release = Index(self.pods, lambda it: [(it.namespace, it.release)])
+        self.refused_by_workload = Index(self.refused, lambda it: [(it.namespace, it.workload)])
+
+        def pools_of(namespace: str, release: str) -> Iterable[PoolKey]:
+            return (PoolKey(*key) for key in self.pools_by_release[namespace, release])
+
+        self.pools.add_handler(lambda old, new: changed([(new or old).pool.key]))  # type: ignore[union-attr]
+        for cache in (self.revisions, self.workloads, self.pods):
+            cache.add_handler(
+                lambda old, new: (
+                    changed(pools_of(it.namespace, it.release)) if (it := new or old) else None
+                )
+            )
+
+        def refused_changed(old: RefusedPod | None, new: RefusedPod | None) -> None:
+            event = new or old
+            if event and (workload := self.workloads.get((event.namespace, event.workload))):
+                changed(pools_of(workload.namespace, workload.release))
+
+        self.refused.add_handler(refused_changed)
+
+    @property
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        """All of them."""
+        return (self.pools, self.revisions, self.workloads, self.pods, self.refused)
+
+
+Changed = Callable[[Iterable[PoolKey]], None]
+
+
+@dataclass
+class Observer:
+    """Takes snapshots. `changed` is told the keys of pools of which anything changed."""
+
+    client: Client
+    namespaces: tuple[str, ...]
+    defaults: Defaults
+    changed: Changed
+    memory: dict[PoolKey, Memory] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Prepare the watches; nothing is sent yet."""
+        self._watches = {
+            namespace: Watches(self.client, namespace, self.defaults, self.changed)
+            for namespace in self.namespaces or (None,)
+        }
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Keep the caches true."""
+        async with AsyncExitStack() as stack:
+            for reflector in self.reflectors:
+                await stack.enter_async_context(reflector)
+            yield
+
+    @property
+    def reflectors(self) -> list[Reflector[Any]]:
+        """The reflectors of all namespaces."""
+        return [each for watches in self._watches.values() for each in watches.reflectors]
+
+    async def synced(self) -> None:
+        """Return when every object has been seen once."""
+        await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+
+    def watches(self, namespace: str) -> Watches:
+        """Return the caches that hold a namespace."""
+        return self._watches.get(namespace) or self._watches[None]
+
+    def pools(self) -> Iterable[KnownPool]:
+        """Yield every pool that is known."""
+        for watches in self._watches.values():
+            yield from watches.pools.values()
+
+    def known(self, key: PoolKey) -> KnownPool | None:
+        """Return a pool and its values; None if there is no such pool."""
+        return self.watches(key.namespace).pools.get(key)
+
+    def observe(self, key: PoolKey) -> Snapshot | None:
+        """Return the picture of a pool now; None (and nothing remembered) if it is gone."""
+        known = self.known(key)
+        if known is None:
+            self.memory.pop(key, None)
+            return None
+        now = asyncio.get_running_loop().time()
+        memory = self.memory.setdefault(key, Memory())
+        watches = self.watches(key.namespace)
+        pool = known.pool
+        release = (key.namespace, pool.release)
+        revisions = sorted(
+            (
+                revision
+                for name in watches.revisions_by_release[release]
+                if (revision := watches.revisions[name])
+            ),
+            key=lambda revision: revision.number,
+        )
+        workloads = tuple(watches.workloads[name] for name in watches.workloads_by_release[release])
+        pods = tuple(watches.pods[name] for name in sorted(watches.pods_by_release[release]))
+        if revisions and revisions[-1].number >= memory.expected_revision:
+            memory.expected_revision = 0
+        if not revisions:
+            memory.uninstalled = False
+        if not memory.failed_known:
+            memory.failed = pool.status.release.failed if pool.status.release else None
+            memory.failed_known = True
+        if memory.failure and memory.failure.about != (known.spec_digest, pool.deleting):
+            memory.failure, memory.failures = None, 0
+        failure = memory.failure
+        return Snapshot(
+            pool=pool,
+            spec_digest=known.spec_digest,
+            revisions=tuple(revisions),
+            workloads=workloads,
+            pods=pods,
+            refused=self._refused(watches, workloads, pods),
+            expected_revision=memory.expected_revision,
+            uninstalled=memory.uninstalled,
+            failed=memory.failed,
+            failure=failure,
+            retry_in=max(0.0, memory.retry_at - now) if failure else 0.0,
+            recheck_in=max(0.0, memory.recheck_at - now),
+            leftovers=memory.leftovers,
+        )
+
+    def _refused(
+        self, watches: Watches, workloads: tuple[Workload, ...], pods: tuple[Pod, ...]
+    ) -> RefusedPod | None:
+        """Return the newest refusal of a pod that is still missing."""
+        existing = {pod.name for pod in pods}
+        return max(
+            (
+                event
+                for workload in workloads
+                for name in watches.refused_by_workload[workload.namespace, workload.name]
+                if (event := watches.refused[name]).pod not in existing
+            ),
+            key=lambda event: event.last_seen,
+            default=None,
+        )

@@ -1,0 +1,236 @@
+"""What a pool's status says: built whole from a snapshot and the step taken, pure.
+
+Status is never ahead of the truth: Ready means that the release of this generation is deployed,
+its pods are ready and its metadata service is not known to be down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from kvhelm.api.conditions import ConditionType, Reason
+from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
+from kvhelm.api.v1alpha1 import PoolSpec
+from kvhelm.controller.decide import Policy, Recheck, Stall, Step, is_current
+from kvhelm.controller.snapshot import Snapshot, Workload
+
+State = Literal["True", "False", "Unknown"]
+
+_MESSAGE_LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One condition before it has a time: status, reason and a sentence."""
+
+    status: State
+    reason: Reason
+    message: str
+
+
+def status_for(
+    snapshot: Snapshot, step: Step, policy: Policy, chart: str, now: datetime
+) -> PoolStatus:
+    """Return the whole status. Transition times are kept where a condition's status stays."""
+    pool = snapshot.pool
+    before = pool.status
+    daemons = snapshot.daemons
+    spec = pool.spec
+    verdicts = verdicts_for(snapshot, step, policy)
+    known = {condition.type: condition for condition in before.conditions}
+    conditions = [
+        _condition(kind, verdict, known.get(kind), pool.generation, now)
+        for kind, verdict in verdicts.items()
+    ]
+    failed = snapshot.failed
+    if failed and not (
+        failed.spec_digest == snapshot.spec_digest and failed.chart_digest == policy.chart_digest
+    ):
+        failed = None
+    current = None if snapshot.foreign else snapshot.current
+    return PoolStatus(
+        observed_generation=pool.generation,
+        replicas=daemons.existing if daemons else 0,
+        ready_replicas=daemons.ready if daemons else 0,
+        selector=daemons.selector if daemons else before.selector,
+        endpoint=f"{daemons.name}.{daemons.namespace}.svc:{spec.service.port}"
+        if daemons and spec
+        else None,
+        release=ReleaseStatus(
+            name=pool.release,
+            revision=current.number if current else None,
+            chart=chart,
+            failed=failed,
+        ),
+        metadata=_metadata_status(spec, snapshot) if spec else None,
+        conditions=conditions,
+    )
+
+
+def verdicts_for(snapshot: Snapshot, step: Step, policy: Policy) -> dict[ConditionType, Verdict]:
+    """Return every condition of the pool."""
+    stalled = _stalled(snapshot, step)
+    scheduled = _scheduled(snapshot)
+    metadata = _metadata_ready(snapshot)
+    ready = _ready(snapshot, policy, stalled, metadata, scheduled)
+    done = ready.status == "True" or stalled or ready.reason is Reason.SUSPENDED
+    return {
+        ConditionType.READY: ready,
+        ConditionType.RECONCILING: Verdict("False", Reason.DONE, "")
+        if done
+        else Verdict("True", ready.reason, ready.message),
+        ConditionType.STALLED: stalled or Verdict("False", Reason.DONE, ""),
+        ConditionType.AVAILABLE: _available(snapshot),
+        ConditionType.METADATA_READY: metadata,
+        ConditionType.SCHEDULED: scheduled,
+    }
+
+
+def _ready(
+    snapshot: Snapshot,
+    policy: Policy,
+    stalled: Verdict | None,
+    metadata: Verdict,
+    scheduled: Verdict,
+) -> Verdict:
+    pool = snapshot.pool
+    if pool.deleting:
+        left = f"; left so far: {', '.join(snapshot.leftovers)}" if snapshot.leftovers else ""
+        return Verdict("False", Reason.DELETING, f"{Reason.DELETING.meaning}{left}")
+    if stalled:
+        return Verdict("False", stalled.reason, stalled.message)
+    if pool.spec is None or pool.spec.suspend:
+        return Verdict("Unknown", Reason.SUSPENDED, Reason.SUSPENDED.meaning)
+    if snapshot.failure:
+        return Verdict("False", snapshot.failure.reason, snapshot.failure.message)
+    if snapshot.current is None:
+        return Verdict("False", Reason.INSTALLING, Reason.INSTALLING.meaning)
+    if not is_current(snapshot, policy) or snapshot.daemons is None:
+        reason = Reason.INSTALLING if snapshot.current.number == 1 else Reason.UPGRADING
+        return Verdict("False", reason, reason.meaning)
+    return _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled)
+
+
+def _rollout(daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdict) -> Verdict:
+    if scheduled.reason is Reason.UNSCHEDULABLE:
+        return Verdict("False", Reason.UNSCHEDULABLE, scheduled.message)
+    if metadata.status == "False":
+        return Verdict("False", metadata.reason, metadata.message)
+    count = f"{daemons.ready} of {wanted} daemons ready"
+    if daemons.replicas != wanted or daemons.existing != wanted:
+        return Verdict("False", Reason.SCALING, count)
+    if daemons.updated < wanted:
+        return Verdict("False", Reason.UPGRADING, f"{daemons.updated} of {wanted} daemons updated")
+    if not daemons.rolled_out:
+        return Verdict("False", Reason.PODS_NOT_READY, count)
+    return Verdict("True", Reason.POOL_READY, count)
+
+
+def _stalled(snapshot: Snapshot, step: Step) -> Verdict | None:
+    if isinstance(step, Stall):
+        return Verdict("True", step.reason, step.why)
+    if isinstance(step, Recheck):
+        return Verdict("True", Reason.OBJECT_IN_THE_WAY, step.why)
+    daemons, refused = snapshot.daemons, snapshot.refused
+    if daemons and refused and not snapshot.pool.deleting and daemons.existing < daemons.replicas:
+        if "violates PodSecurity" in refused.message:
+            return Verdict(
+                "True",
+                Reason.PODS_FORBIDDEN,
+                "Pod Security refuses the daemons: set spec.cache.socket to EmptyDir (access over "
+                "the network only), or allow hostPath in this namespace (kubectl label namespace "
+                f"{daemons.namespace} pod-security.kubernetes.io/enforce=privileged --overwrite). "
+                f"The API server says: {refused.message}",
+            )
+        if "exceeded quota" in refused.message:
+            return Verdict("True", Reason.QUOTA_EXCEEDED, refused.message)
+    return None
+
+
+def _available(snapshot: Snapshot) -> Verdict:
+    daemons = snapshot.daemons
+    if daemons is None:
+        return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
+    if daemons.ready:
+        return Verdict("True", Reason.DAEMONS_SERVE, f"{daemons.ready} daemons serve")
+    if daemons.replicas == 0:
+        return Verdict("False", Reason.SCALED_TO_ZERO, Reason.SCALED_TO_ZERO.meaning)
+    return Verdict("False", Reason.NO_DAEMON, Reason.NO_DAEMON.meaning)
+
+
+def _metadata_ready(snapshot: Snapshot) -> Verdict:
+    spec = snapshot.pool.spec
+    if spec and spec.metadata and spec.metadata.etcd:
+        return Verdict("Unknown", Reason.NOT_PROBED, Reason.NOT_PROBED.meaning)
+    etcd = snapshot.etcd
+    if etcd is None:
+        return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
+    # One member of one; three of three lose one without harm.
+    if etcd.ready > etcd.replicas // 2:
+        return Verdict("True", Reason.ETCD_READY, Reason.ETCD_READY.meaning)
+    return Verdict(
+        "False",
+        Reason.ETCD_NOT_READY,
+        f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready",
+    )
+
+
+def _scheduled(snapshot: Snapshot) -> Verdict:
+    waiting = [pod for pod in snapshot.pods if pod.unschedulable]
+    if waiting:
+        first = waiting[0]
+        more = f" (and {len(waiting) - 1} more pods)" if len(waiting) > 1 else ""
+        return Verdict("False", Reason.UNSCHEDULABLE, f"{first.name}: {first.unschedulable}{more}")
+    if not snapshot.pods:
+        return Verdict("Unknown", Reason.NO_PODS, Reason.NO_PODS.meaning)
+    if all(pod.node for pod in snapshot.pods):
+        return Verdict("True", Reason.PODS_SCHEDULED, Reason.PODS_SCHEDULED.meaning)
+    return Verdict("Unknown", Reason.PODS_NOT_READY, "A pod waits for the scheduler.")
+
+
+def _metadata_status(spec: PoolSpec, snapshot: Snapshot) -> MetadataStatus | None:
+    if spec.metadata and spec.metadata.etcd:
+        return MetadataStatus(kind="etcd", endpoints=list(spec.metadata.etcd.endpoints))
+    etcd = snapshot.etcd
+    if etcd is None:
+        return None
+    return MetadataStatus(
+        kind="managed",
+        endpoints=[
+            f"http://{etcd.name}-{member}.{etcd.name}.{etcd.namespace}.svc:2379"
+            for member in range(etcd.replicas)
+        ],
+    )
+
+
+def _condition(
+    kind: ConditionType,
+    verdict: Verdict,
+    before: Condition | None,
+    generation: int,
+    now: datetime,
+) -> Condition:
+    unchanged = before is not None and before.status == verdict.status
+    return Condition(
+        type=kind,
+        status=verdict.status,
+        reason=verdict.reason,
+        message=verdict.message[:_MESSAGE_LIMIT],
+        last_transition_time=before.last_transition_time if before and unchanged else now,
+        observed_generation=generation,
+    )
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch (RFC 7386) that makes `after` of `before`; empty if equal."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[key] = inner
+        elif old != value:
+            patch[key] = value
+    return patch

@@ -1,0 +1,285 @@
+"""A frozen picture of one pool and all that its release made: what decide and report see."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from kvhelm.api.conditions import Reason
+from kvhelm.api.status import FailedAttempt, PoolStatus
+from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
+from kvhelm.helm.releases import Revision
+from kvhelm.values import release_name
+
+FINALIZER = "kvcache.aibrix.ai/uninstall"
+"""Keeps a deleted pool until its release is uninstalled."""
+
+REPLICAS_MANAGER = "kvhelm"
+"""Field manager that writes a StatefulSet's replicas; helm's own is `helm`."""
+
+
+class PoolKey(NamedTuple):
+    """A pool's namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A KVCachePool as the API server has it."""
+
+    raw: Mapping[str, Any]
+
+    @cached_property
+    def key(self) -> PoolKey:
+        """Namespace and name."""
+        metadata = self.raw["metadata"]
+        return PoolKey(metadata["namespace"], metadata["name"])
+
+    @property
+    def uid(self) -> str:
+        """The uid: another one when the pool is made again."""
+        return str(self.raw["metadata"]["uid"])
+
+    @property
+    def generation(self) -> int:
+        """Counts the changes of the spec."""
+        return int(self.raw["metadata"]["generation"])
+
+    @property
+    def deleting(self) -> bool:
+        """Whether someone asked to delete it."""
+        return "deletionTimestamp" in self.raw["metadata"]
+
+    @property
+    def finalizers(self) -> list[str]:
+        """The finalizers on it, ours and others'."""
+        return list(self.raw["metadata"].get("finalizers") or [])
+
+    @cached_property
+    def release(self) -> str:
+        """Name of its Helm release."""
+        return release_name(self.key.name)
+
+    @cached_property
+    def _parsed(self) -> tuple[PoolSpec | None, str]:
+        try:
+            return parse_spec(self.raw.get("spec")), ""
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("spec", *first["loc"]))
+            return None, f"{where}: {first['msg']}"
+
+    @property
+    def spec(self) -> PoolSpec | None:
+        """The spec; None if it does not fit this version of kvhelm."""
+        return self._parsed[0]
+
+    @property
+    def spec_error(self) -> str:
+        """What is wrong with the spec, if it could not be read."""
+        return self._parsed[1]
+
+    @cached_property
+    def status(self) -> PoolStatus:
+        """The status as last written; an empty one if nothing (or nothing legible) was."""
+        try:
+            return PoolStatus.model_validate(self.raw.get("status") or {})
+        except ValidationError:
+            return PoolStatus()
+
+    def reference(self) -> dict[str, str]:
+        """Return the object reference for events."""
+        return {
+            "apiVersion": str(self.raw["apiVersion"]),
+            "kind": str(self.raw["kind"]),
+            "namespace": self.key.namespace,
+            "name": self.key.name,
+            "uid": self.uid,
+            "resourceVersion": str(self.raw["metadata"]["resourceVersion"]),
+        }
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A StatefulSet of the release: the daemons, or the pool's own etcd."""
+
+    namespace: str
+    name: str
+    release: str
+    component: str
+    replicas: int
+    """spec.replicas as it stands."""
+    helm_owns_replicas: bool
+    kvhelm_owns_replicas: bool
+    existing: int
+    ready: int
+    updated: int
+    observed: bool
+    """Whether the StatefulSet controller has seen the current generation."""
+    selector: str
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether all pods run the current template and are ready."""
+        return self.observed and self.updated == self.existing == self.replicas == self.ready
+
+
+def workload_from(statefulset: Mapping[str, Any]) -> Workload:
+    """Return the workload that a StatefulSet is."""
+    metadata, spec = statefulset["metadata"], statefulset["spec"]
+    status = statefulset.get("status") or {}
+    labels = metadata["labels"]
+    replicas = int(spec.get("replicas", 1))
+    owners = {
+        entry.get("manager")
+        for entry in metadata.get("managedFields", ())
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+    }
+    # While all pods run one template the controller may leave updatedReplicas out (Kubernetes).
+    same = status.get("currentRevision") == status.get("updateRevision")
+    existing = int(status.get("replicas", 0))
+    selector = spec["selector"]["matchLabels"]
+    return Workload(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        release=labels["app.kubernetes.io/instance"],
+        component=labels.get("app.kubernetes.io/component", ""),
+        replicas=replicas,
+        helm_owns_replicas="helm" in owners,
+        kvhelm_owns_replicas=REPLICAS_MANAGER in owners,
+        existing=existing,
+        ready=int(status.get("readyReplicas", 0)),
+        updated=existing if same else int(status.get("updatedReplicas", 0)),
+        observed=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
+        selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
+    )
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the release."""
+
+    namespace: str
+    name: str
+    release: str
+    component: str
+    node: str | None
+    unschedulable: str
+    """The scheduler's own words; empty if it has a node or was not tried yet."""
+
+
+def pod_from(pod: Mapping[str, Any]) -> Pod:
+    """Return what matters of a pod."""
+    metadata = pod["metadata"]
+    labels = metadata["labels"]
+    scheduled: Mapping[str, Any] = next(
+        (
+            condition
+            for condition in (pod.get("status") or {}).get("conditions") or ()
+            if condition["type"] == "PodScheduled" and condition["status"] == "False"
+        ),
+        {},
+    )
+    return Pod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        release=labels["app.kubernetes.io/instance"],
+        component=labels.get("app.kubernetes.io/component", ""),
+        node=(pod.get("spec") or {}).get("nodeName"),
+        unschedulable=scheduled.get("message", ""),
+    )
+
+
+@dataclass(frozen=True)
+class RefusedPod:
+    """The StatefulSet controller's last word (a FailedCreate event) on a pod it could not make."""
+
+    namespace: str
+    workload: str
+    pod: str
+    message: str
+    last_seen: str
+    """RFC 3339, so that they sort as text."""
+
+
+_REFUSED_POD = re.compile(r"create Pod (\S+) in StatefulSet")
+
+
+def refused_pod_from(event: Mapping[str, Any]) -> RefusedPod:
+    """Return what a FailedCreate event of a StatefulSet tells of."""
+    message = event.get("message") or ""
+    pod = _REFUSED_POD.search(message)
+    return RefusedPod(
+        namespace=event["metadata"]["namespace"],
+        workload=event["involvedObject"]["name"],
+        pod=pod[1] if pod else "",
+        message=message,
+        last_seen=event.get("lastTimestamp") or event.get("eventTime") or "",
+    )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed and is tried again by itself."""
+
+    reason: Reason
+    message: str
+    about: tuple[str, bool]
+    """Digest of the values it failed with, and whether the pool was being deleted: when one of
+    them changes it is no reason to wait any longer."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One pool at one moment, from the watch caches alone."""
+
+    pool: Pool
+    spec_digest: str
+    """Digest of the values that the spec asks for; empty if the spec can't be read."""
+    revisions: tuple[Revision, ...]
+    """The revisions of the release by number, the highest last."""
+    workloads: tuple[Workload, ...]
+    pods: tuple[Pod, ...]
+    refused: RefusedPod | None = None
+    expected_revision: int = 0
+    """The revision that our last helm process made: the caches may still be behind it."""
+    uninstalled: bool = False
+    """Whether our last helm process uninstalled the release: the caches may still be behind it."""
+    failed: FailedAttempt | None = None
+    """The last attempt that failed for good, as remembered or as the status tells."""
+    failure: Failure | None = None
+    """The last step's failure, if it will be tried again."""
+    retry_in: float = 0
+    """Seconds until then."""
+    recheck_in: float = 0
+    """Seconds until the object in the way is looked for again."""
+    leftovers: tuple[str, ...] = ()
+    """KIND/NAME of what an uninstall has left so far."""
+
+    @cached_property
+    def current(self) -> Revision | None:
+        """The current revision: the highest, not the one labelled deployed."""
+        return self.revisions[-1] if self.revisions else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the release of our name was made for something else."""
+        return self.current is not None and self.current.pool_uid != self.pool.uid
+
+    @cached_property
+    def daemons(self) -> Workload | None:
+        """The StatefulSet of the cache daemons."""
+        return next((each for each in self.workloads if each.component == "daemon"), None)
+
+    @cached_property
+    def etcd(self) -> Workload | None:
+        """The StatefulSet of the pool's own etcd."""
+        return next((each for each in self.workloads if each.component == "etcd"), None)

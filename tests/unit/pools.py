@@ -1,0 +1,112 @@
+"""Makes the pictures that the decision and report tests look at."""
+
+from dataclasses import replace
+from typing import Any
+
+from kvhelm.controller.decide import Policy
+from kvhelm.controller.snapshot import FINALIZER, Pod, Pool, Snapshot, Workload
+from kvhelm.helm.releases import Revision, Stamp
+
+UID = "11111111-2222-3333-4444-555555555555"
+POLICY = Policy(chart_digest="chart-1")
+IMAGE = {"cache": {"image": "vineyard:1"}}
+
+
+def pool(
+    spec: dict[str, Any] | None = None,
+    *,
+    name: str = "p",
+    deleting: bool = False,
+    finalizers: tuple[str, ...] = (FINALIZER,),
+    status: dict[str, Any] | None = None,
+) -> Pool:
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": "ns",
+        "uid": UID,
+        "generation": 2,
+        "resourceVersion": "10",
+        "finalizers": list(finalizers),
+    }
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return Pool(
+        {
+            "apiVersion": "kvcache.aibrix.ai/v1alpha1",
+            "kind": "KVCachePool",
+            "metadata": metadata,
+            "spec": IMAGE | (spec or {}),
+            "status": status or {},
+        }
+    )
+
+
+def revision(
+    number: int,
+    status: str = "deployed",
+    *,
+    spec: str = "spec-1",
+    chart: str = "chart-1",
+    ours: bool = True,
+    uid: str | None = UID,
+) -> Revision:
+    return Revision(
+        namespace="ns",
+        release="p",
+        number=number,
+        status=status,
+        secret=f"sh.helm.release.v1.p.v{number}",
+        pool_uid=uid,
+        stamp=Stamp(spec, chart, uid or "") if ours else None,
+    )
+
+
+def workload(component: str = "daemon", replicas: int = 1, **changes: Any) -> Workload:
+    name = "p" if component == "daemon" else f"p-{component}"
+    ready = Workload(
+        namespace="ns",
+        name=name,
+        release="p",
+        component=component,
+        replicas=replicas,
+        helm_owns_replicas=False,
+        kvhelm_owns_replicas=False,
+        existing=replicas,
+        ready=replicas,
+        updated=replicas,
+        observed=True,
+        selector=f"app.kubernetes.io/component={component},app.kubernetes.io/instance=p",
+    )
+    return replace(ready, **changes)
+
+
+def pod(name: str = "p-0", node: str | None = "node-1", unschedulable: str = "") -> Pod:
+    return Pod("ns", name, "p", "daemon", node, unschedulable)
+
+
+def snapshot(
+    the_pool: Pool | None = None,
+    revisions: tuple[Revision, ...] = (),
+    workloads: tuple[Workload, ...] = (),
+    pods: tuple[Pod, ...] = (),
+    **more: Any,
+) -> Snapshot:
+    return Snapshot(
+        pool=the_pool or pool(),
+        spec_digest="spec-1",
+        revisions=revisions,
+        workloads=workloads,
+        pods=pods,
+        **more,
+    )
+
+
+def running(the_pool: Pool | None = None, replicas: int = 1, **more: Any) -> Snapshot:
+    """A pool whose release is deployed and whose pods are ready."""
+    return snapshot(
+        the_pool,
+        (revision(1),),
+        (workload(replicas=replicas), workload("etcd")),
+        tuple(pod(f"p-{i}") for i in range(replicas)),
+        **more,
+    )

@@ -1,0 +1,192 @@
+"""Every hard case of a release is a row here: a picture, and the one step that it asks for."""
+
+import pytest
+
+from kvhelm.api.conditions import Reason
+from kvhelm.api.status import FailedAttempt
+from kvhelm.controller import decide as steps
+from kvhelm.controller.decide import decide
+from kvhelm.controller.snapshot import Failure, Snapshot
+from tests.unit.pools import POLICY, pod, pool, revision, running, snapshot, workload
+
+FAILED = FailedAttempt(
+    spec_digest="spec-1", chart_digest="chart-1", reason="ObjectRefused", message="no"
+)
+IN_THE_WAY = FAILED.model_copy(update={"reason": "ObjectInTheWay", "in_the_way": "Service/p"})
+AWAY = Failure(Reason.API_UNAVAILABLE, "away", ("spec-1", False))
+
+ROWS = {
+    # a new pool
+    "a new pool is held first": (snapshot(pool(finalizers=())), steps.AddFinalizer),
+    "then installed": (snapshot(), steps.Install),
+    "others' finalizers are no hold of ours": (
+        snapshot(pool(finalizers=("example.com/x",))),
+        steps.AddFinalizer,
+    ),
+    "what helm just made is waited for": (snapshot(expected_revision=1), steps.Wait),
+    "also when an older revision is still the newest seen": (
+        snapshot(revisions=(revision(1),), expected_revision=2),
+        steps.Wait,
+    ),
+    "a release that helm works on is left alone": (
+        snapshot(revisions=(revision(1, "pending-install"),)),
+        steps.Wait,
+    ),
+    # a pool that runs
+    "a pool that runs costs nothing": (running(), steps.Nothing),
+    "a changed spec makes a revision": (
+        snapshot(revisions=(revision(1, spec="spec-0"),)),
+        steps.Upgrade,
+    ),
+    "a new chart makes a revision": (
+        snapshot(revisions=(revision(1, chart="chart-0"),)),
+        steps.Upgrade,
+    ),
+    "a failed revision is made again": (
+        snapshot(revisions=(revision(1, "failed"),)),
+        steps.Upgrade,
+    ),
+    "someone else's revision is put right": (
+        snapshot(revisions=(revision(1), revision(2, ours=False))),
+        steps.Upgrade,
+    ),
+    "the current revision is the highest, not the one labelled deployed": (
+        snapshot(revisions=(revision(1), revision(2, "failed", spec="spec-0"))),
+        steps.Upgrade,
+    ),
+    "a scale is no revision": (running(pool({"replicas": 3})), steps.Scale),
+    "to zero as well": (running(pool({"replicas": 0})), steps.Scale),
+    "a scale comes before an upgrade": (
+        snapshot(pool({"replicas": 3}), (revision(1, spec="spec-0"),), (workload(replicas=1),)),
+        steps.Scale,
+    ),
+    "replicas that helm owns are owned by us before an upgrade drops them": (
+        snapshot(
+            pool({"replicas": 0}),
+            (revision(1, spec="spec-0"),),
+            (workload(replicas=0, helm_owns_replicas=True),),
+        ),
+        steps.Scale,
+    ),
+    "owned by both they may be dropped": (
+        snapshot(
+            pool({"replicas": 0}),
+            (revision(1, spec="spec-0"),),
+            (workload(replicas=0, helm_owns_replicas=True, kvhelm_owns_replicas=True),),
+        ),
+        steps.Upgrade,
+    ),
+    "too many revisions are pruned": (
+        snapshot(pool({"revisionHistoryLimit": 1}), (revision(1, "superseded"), revision(2))),
+        steps.PruneHistory,
+    ),
+    # someone else's things
+    "a release of someone else stalls": (snapshot(revisions=(revision(1, uid=None),)), steps.Stall),
+    "also one of a pool of the same name that is no more": (
+        snapshot(revisions=(revision(1, uid="another"),)),
+        steps.Stall,
+    ),
+    # failures
+    "what failed for good is not tried again": (snapshot(failed=FAILED), steps.Stall),
+    "unless the spec changed since": (
+        snapshot(failed=FAILED.model_copy(update={"spec_digest": "spec-0"})),
+        steps.Install,
+    ),
+    "or the chart": (
+        snapshot(failed=FAILED.model_copy(update={"chart_digest": "chart-0"})),
+        steps.Install,
+    ),
+    "an upgrade that failed for good is not tried again": (
+        snapshot(revisions=(revision(1, "failed"),), failed=FAILED),
+        steps.Stall,
+    ),
+    "an object in the way is looked for now and then": (snapshot(failed=IN_THE_WAY), steps.Recheck),
+    "but not all the time": (snapshot(failed=IN_THE_WAY, recheck_in=10), steps.Stall),
+    "what may pass is tried again later": (snapshot(failure=AWAY, retry_in=4), steps.Wait),
+    "and then it is later": (snapshot(failure=AWAY, retry_in=0), steps.Install),
+    "a scale does not wait for helm's next try": (
+        snapshot(
+            pool({"replicas": 3}),
+            (revision(1, spec="spec-0"),),
+            (workload(replicas=1),),
+            failure=AWAY,
+            retry_in=4,
+        ),
+        steps.Scale,
+    ),
+    "a spec that can't be read stalls": (snapshot(pool({"replicas": "many"})), steps.Stall),
+    # suspend
+    "suspended, nothing is installed": (snapshot(pool({"suspend": True})), steps.Nothing),
+    "nor scaled": (running(pool({"suspend": True, "replicas": 3})), steps.Nothing),
+    # deletion
+    "a deleted pool is uninstalled": (running(pool(deleting=True)), steps.Uninstall),
+    "suspended or not": (running(pool({"suspend": True}, deleting=True)), steps.Uninstall),
+    "readable or not": (running(pool({"replicas": "many"}, deleting=True)), steps.Uninstall),
+    "once": (running(pool(deleting=True), uninstalled=True), steps.Wait),
+    "its pods end first": (snapshot(pool(deleting=True), pods=(pod(),)), steps.Wait),
+    "then what is left is looked for": (snapshot(pool(deleting=True)), steps.VerifyUninstalled),
+    "a release of someone else stays": (
+        snapshot(pool(deleting=True), revisions=(revision(1, uid=None),)),
+        steps.RemoveFinalizer,
+    ),
+    "a pool that others hold is theirs": (
+        snapshot(pool(deleting=True, finalizers=())),
+        steps.Nothing,
+    ),
+    "an uninstall that was cut off is ended": (
+        snapshot(revisions=(revision(1, "uninstalling"),)),
+        steps.Uninstall,
+    ),
+    "a person's uninstall is followed by an install": (
+        snapshot(workloads=()),
+        steps.Install,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_step(row: str) -> None:
+    picture, expected = ROWS[row]
+    step = decide(picture, POLICY)
+    assert type(step) is expected, step
+    assert step.why
+
+
+def test_the_next_revision_follows_the_highest() -> None:
+    step = decide(snapshot(revisions=(revision(3, spec="spec-0"), revision(7, "failed"))), POLICY)
+    assert isinstance(step, steps.Upgrade)
+    assert step.revision == 8
+
+
+def test_pruning_takes_the_oldest_and_never_the_current() -> None:
+    picture = snapshot(
+        pool({"revisionHistoryLimit": 2}),
+        tuple(revision(n, "superseded") for n in (1, 2, 3)) + (revision(4),),
+    )
+    step = decide(picture, POLICY)
+    assert isinstance(step, steps.PruneHistory)
+    assert step.secrets == ("sh.helm.release.v1.p.v1", "sh.helm.release.v1.p.v2")
+
+
+def test_a_pool_created_at_zero_never_starts_a_daemon() -> None:
+    step = decide(snapshot(pool({"replicas": 0})), POLICY)
+    assert isinstance(step, steps.Install)
+    assert step.parked
+
+
+def test_a_foreign_release_is_named_with_the_remedy() -> None:
+    step = decide(snapshot(revisions=(revision(1, uid=None),)), POLICY)
+    assert isinstance(step, steps.Stall)
+    assert step.reason is Reason.RELEASE_IN_THE_WAY
+    assert "helm uninstall p -n ns" in step.why
+
+
+def test_an_unreadable_spec_names_the_field() -> None:
+    step = decide(snapshot(pool({"replicas": "many"})), POLICY)
+    assert step.why.startswith("spec.replicas: ")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_decision_depends_on_the_picture_alone(row: str) -> None:
+    picture: Snapshot = ROWS[row][0]
+    assert decide(picture, POLICY) == decide(picture, POLICY)

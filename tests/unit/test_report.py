@@ -1,0 +1,187 @@
+"""What people read: conditions that are never ahead of the truth."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kvhelm.api.conditions import ConditionType, Reason
+from kvhelm.controller.decide import decide
+from kvhelm.controller.report import merge_patch, status_for, verdicts_for
+from kvhelm.controller.snapshot import Failure, Pool, RefusedPod, Snapshot
+from tests.unit.pools import POLICY, pod, pool, revision, running, snapshot, workload
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+READY, STALLED = ConditionType.READY, ConditionType.STALLED
+RECONCILING, AVAILABLE = ConditionType.RECONCILING, ConditionType.AVAILABLE
+METADATA, SCHEDULED = ConditionType.METADATA_READY, ConditionType.SCHEDULED
+EXTERNAL = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
+
+
+def conditions(picture: Snapshot) -> dict[str, tuple[str, str]]:
+    verdicts = verdicts_for(picture, decide(picture, POLICY), POLICY)
+    return {kind: (verdict.status, verdict.reason) for kind, verdict in verdicts.items()}
+
+
+def message(picture: Snapshot, kind: ConditionType) -> str:
+    return verdicts_for(picture, decide(picture, POLICY), POLICY)[kind].message
+
+
+def test_a_pool_that_runs_is_ready() -> None:
+    assert conditions(running()) == {
+        READY: ("True", "PoolReady"),
+        RECONCILING: ("False", "Done"),
+        STALLED: ("False", "Done"),
+        AVAILABLE: ("True", "DaemonsServe"),
+        METADATA: ("True", "EtcdReady"),
+        SCHEDULED: ("True", "PodsScheduled"),
+    }
+
+
+NOT_READY = {
+    "a new pool": (snapshot(), Reason.INSTALLING),
+    "helm is at work": (
+        snapshot(revisions=(revision(1, "pending-install"),), workloads=(workload(),)),
+        Reason.INSTALLING,
+    ),
+    "the spec changed and its revision is not made yet": (
+        replace(running(), revisions=(revision(2, spec="spec-0"),)),
+        Reason.UPGRADING,
+    ),
+    "the StatefulSet controller has not seen the new revision": (
+        replace(running(), workloads=(workload(observed=False), workload("etcd"))),
+        Reason.PODS_NOT_READY,
+    ),
+    "daemons run the template before": (
+        replace(running(), workloads=(workload(updated=0), workload("etcd"))),
+        Reason.UPGRADING,
+    ),
+    "one of three is not ready": (
+        replace(
+            running(pool({"replicas": 3}), 3),
+            workloads=(workload(replicas=3, ready=2), workload("etcd")),
+        ),
+        Reason.PODS_NOT_READY,
+    ),
+    "scaling up": (running(pool({"replicas": 3})), Reason.SCALING),
+    "scaling down, a pod still ends": (
+        replace(running(), workloads=(workload(existing=2, ready=2, updated=2), workload("etcd"))),
+        Reason.SCALING,
+    ),
+    "its etcd is not ready": (
+        replace(running(), workloads=(workload(), workload("etcd", ready=0))),
+        Reason.ETCD_NOT_READY,
+    ),
+    "no node fits": (
+        replace(running(), pods=(pod(node=None, unschedulable="0/4 nodes are available"),)),
+        Reason.UNSCHEDULABLE,
+    ),
+    "it is being deleted": (running(pool(deleting=True)), Reason.DELETING),
+    "the API server is away": (
+        snapshot(failure=Failure(Reason.API_UNAVAILABLE, "away", ("spec-1", False)), retry_in=3),
+        Reason.API_UNAVAILABLE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_READY)
+def test_ready_is_never_ahead_of_the_truth(case: str) -> None:
+    picture, reason = NOT_READY[case]
+    assert conditions(picture)[READY] == ("False", reason)
+    assert conditions(picture)[RECONCILING] == ("True", reason)
+
+
+def test_the_schedulers_own_words_are_shown() -> None:
+    words = "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity/selector."
+    picture = replace(running(), pods=(pod(node=None, unschedulable=words),))
+    assert conditions(picture)[SCHEDULED] == ("False", "Unschedulable")
+    assert message(picture, SCHEDULED) == f"p-0: {words}"
+
+
+def test_stalled_is_for_what_only_a_person_mends() -> None:
+    picture = snapshot(revisions=(revision(1, uid=None),))
+    assert conditions(picture)[STALLED] == ("True", "ReleaseInTheWay")
+    assert conditions(picture)[RECONCILING] == ("False", "Done")
+    assert conditions(picture)[READY] == ("False", "ReleaseInTheWay")
+
+
+def test_a_suspended_pool_says_so_and_is_still_available() -> None:
+    picture = running(pool({"suspend": True}))
+    assert conditions(picture)[READY] == ("Unknown", "Suspended")
+    assert conditions(picture)[AVAILABLE] == ("True", "DaemonsServe")
+    assert conditions(picture)[RECONCILING] == ("False", "Done")
+
+
+def test_pod_security_names_the_remedy() -> None:
+    said = (
+        'create Pod p-0 in StatefulSet p failed error: pods "p-0" is forbidden: '
+        'violates PodSecurity "baseline:latest": hostPath volumes (volume "socket")'
+    )
+    picture = snapshot(
+        revisions=(revision(1),),
+        workloads=(workload(existing=0, ready=0, updated=0), workload("etcd")),
+        refused=RefusedPod("ns", "p", "p-0", said, "2026-01-01T00:00:00Z"),
+    )
+    assert conditions(picture)[STALLED] == ("True", "PodsForbidden")
+    assert "spec.cache.socket to EmptyDir" in message(picture, STALLED)
+    assert said in message(picture, STALLED)
+
+
+def test_an_etcd_of_the_users_own_is_not_claimed_to_be_healthy() -> None:
+    picture = running(pool(EXTERNAL))
+    assert conditions(picture)[METADATA] == ("Unknown", "NotProbed")
+
+
+def test_a_pool_at_zero_is_ready_and_not_available() -> None:
+    picture = running(pool({"replicas": 0}), 0)
+    assert conditions(picture)[READY] == ("True", "PoolReady")
+    assert conditions(picture)[AVAILABLE] == ("False", "ScaledToZero")
+
+
+def status_of(picture: Snapshot, now: datetime = NOW) -> dict[str, object]:
+    step = decide(picture, POLICY)
+    return status_for(picture, step, POLICY, "kvcachepool-1", now).as_object()
+
+
+def with_status(status: dict[str, object], spec: dict[str, object] | None = None) -> Pool:
+    return pool(spec, status=status)
+
+
+def test_what_engines_and_autoscalers_read() -> None:
+    status = status_of(running(pool({"service": {"port": 9700}})))
+    assert status["endpoint"] == "p.ns.svc:9700"
+    assert status["selector"] == "app.kubernetes.io/component=daemon,app.kubernetes.io/instance=p"
+    assert (status["replicas"], status["readyReplicas"]) == (1, 1)
+    assert status["release"] == {"name": "p", "revision": 1, "chart": "kvcachepool-1"}
+    assert status["metadata"] == {
+        "kind": "managed",
+        "endpoints": ["http://p-etcd-0.p-etcd.ns.svc:2379"],
+    }
+
+
+def test_nothing_is_written_when_nothing_changed() -> None:
+    status = status_of(running())
+    later = NOW + timedelta(hours=1)
+    assert merge_patch(status, status_of(running(with_status(status)), later)) == {}
+
+
+def test_a_transition_time_moves_only_when_the_status_turns() -> None:
+    before = status_of(running(pool({"replicas": 3}), 3))
+    shrinking = replace(
+        running(with_status(before, {"replicas": 3}), 3),
+        workloads=(workload(replicas=3, ready=2), workload("etcd")),
+    )
+    later = NOW + timedelta(hours=1)
+    times = {
+        condition["type"]: condition["lastTransitionTime"]
+        for condition in status_of(shrinking, later)["conditions"]  # type: ignore[attr-defined]
+    }
+    assert times["Ready"] == "2026-01-01T01:00:00Z"
+    assert times["Available"] == "2026-01-01T00:00:00Z"
+
+
+def test_a_merge_patch_removes_what_is_gone() -> None:
+    before = {"release": {"name": "p", "failed": {"reason": "x"}}, "endpoint": "e", "same": [1]}
+    after = {"release": {"name": "p"}, "same": [1], "new": 1}
+    patch = {"release": {"failed": None}, "endpoint": None, "new": 1}
+    assert merge_patch(before, after) == patch
