@@ -233,8 +233,9 @@ def _values_properties(change: Callable[[Schema], Schema]) -> Schema:
     for field in api.CONTROLLER_FIELDS:
         del schema["properties"][api.PoolSpec.model_fields[field].alias or field]
     schema["properties"]["pool"] = rewritten(inlined(PoolIdentity), change)
-    # helm hands `global` to every chart.
-    schema["properties"]["global"] = {"type": "object"}
+    # helm hands these to every chart with a subchart.
+    for given in ("global", "kvcachepool-objects"):
+        schema["properties"][given] = {"type": "object"}
     return schema
 
 

@@ -23,7 +23,7 @@ from kvhelm.helm.client import Helm
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import Forbidden, NotFound
+from kvhelm.kube.errors import Conflict, Forbidden, NotFound
 from kvhelm.kube.events import EventRecorder
 from kvhelm.kube.lease import LeaderElection
 from kvhelm.kube.queue import WorkQueue
@@ -58,7 +58,10 @@ class Reconciler:
         memory = self._observer.memory[key]
         step = decide(snapshot, self._policy)
         try:
-            await self._report(snapshot, step)
+            if await self._report(snapshot, step):
+                # The picture is older than our own write: take a new one.
+                self._queue.add(key)
+                return
             seconds = await self._actor.act(step, snapshot, memory)
             if isinstance(step, (Install, Upgrade, Uninstall, Nothing)):
                 memory.failure, memory.failures = None, 0
@@ -93,6 +96,8 @@ class Reconciler:
         """Return the seconds to wait: it may be the report itself that was refused."""
         if isinstance(error, NotFound):
             return 1.0  # gone since the snapshot: the watch will tell
+        if isinstance(error, Conflict) and error.transient:
+            return 0.05  # changed since the snapshot: the watch will tell
         reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.API_UNAVAILABLE
         return self._put_off(snapshot, memory, reason, str(error))
 
@@ -106,19 +111,21 @@ class Reconciler:
         memory.failure = Failure(reason, message, about)
         return delay
 
-    async def _report(self, snapshot: Snapshot, step: Step) -> None:
+    async def _report(self, snapshot: Snapshot, step: Step) -> bool:
+        """Write the status if it differs; tell whether it did."""
         pool = snapshot.pool
         now = datetime.now(UTC).replace(microsecond=0)
         chart = self._actor.chart.reference
         status = status_for(snapshot, step, self._policy, chart, now)
         patch = merge_patch(pool.raw.get("status") or {}, status.as_object())
         if not patch:
-            return
+            return False
         answer = await self._actor.client.patch_status(
             POOLS, pool.key.name, patch, pool.key.namespace
         )
         self._observer.watches(pool.key.namespace).pools.upsert(answer)
         self._tell(snapshot, pool.status, status)
+        return True
 
     def _tell(self, snapshot: Snapshot, before: PoolStatus, after: PoolStatus) -> None:
         """Record an event for each condition that turned in a way a person wants to know."""

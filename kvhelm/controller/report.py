@@ -54,7 +54,7 @@ def status_for(
         replicas=daemons.existing if daemons else 0,
         ready_replicas=daemons.ready if daemons else 0,
         selector=daemons.selector if daemons else before.selector,
-        endpoint=f"{daemons.name}.{daemons.namespace}.svc:{spec.service.port}"
+        endpoint=f"{pool.release}-rpc.{daemons.namespace}.svc:{spec.service.port}"
         if daemons and spec
         else None,
         release=ReleaseStatus(

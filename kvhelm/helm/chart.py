@@ -44,5 +44,10 @@ def _files_of(path: Path) -> list[Path]:
         path / "Chart.yaml",
         path / "values.yaml",
         *(file for file in [path / "values.schema.json"] if file.exists()),
-        *(file for file in (path / "templates").rglob("*") if file.is_file()),
+        *(
+            file
+            for folder in ("templates", "charts")
+            for file in (path / folder).rglob("*")
+            if file.is_file()
+        ),
     ]

@@ -72,7 +72,7 @@ class LeaderElection:
     def is_leader(self) -> bool:
         """Whether we lead now: asks the clock, so that it is true even after a long stall."""
         leads = self._renewing is not None and not self.lost.is_set()
-        return leads and self._time() < self._renewed_at + self._renew_deadline
+        return leads and self._left() > 0
 
     async def __aenter__(self) -> Self:
         log.info("waiting to lead as %s", self.identity)
@@ -159,36 +159,42 @@ class LeaderElection:
 
     async def _renew(self) -> bool:
         """Renew once, trying until the deadline; tell whether we still lead."""
-        while (left := self._renewed_at + self._renew_deadline - self._time()) > 0:
+        while self._left() > 0:
             began = self._time()
             try:
-                await self._write({}, timeout=left)
+                await self._write({}, timeout=self._left())
             except Conflict:
                 # Another took it, or our own write came through and its answer did not.
-                if not await self._still_ours(left):
+                if not await self._still_ours():
                     log.error("no longer leading: %s holds the Lease", self.holder or "nobody")
                     return False
-                continue
             except NotFound:
                 log.error("no longer leading: the Lease was deleted")
                 return False
             except KubeError as e:
                 log.warning("cannot renew the Lease: %s", e)
-                await self._pause()
-                continue
-            self._renewed_at = began
-            return True
+                await self._pause(self._left())
+            else:
+                self._renewed_at = began
+                return True
         log.error("no longer leading: not renewed for %g s", self._renew_deadline)
         return False
 
-    async def _still_ours(self, timeout: float) -> bool:
+    def _left(self) -> float:
+        """Return the seconds until we must stop, if nothing is renewed."""
+        return self._renewed_at + self._renew_deadline - self._time()
+
+    async def _still_ours(self) -> bool:
         try:
-            lease = await self._client.get(LEASES, self._name, self._namespace, timeout=timeout)
+            self._observe(
+                await self._client.get(
+                    LEASES, self._name, self._namespace, timeout=max(self._left(), 0.1)
+                )
+            )
         except KubeError as e:
             log.warning("cannot read the Lease: %s", e)
-            await self._pause()
+            await self._pause(self._left())
             return True  # unknown: the deadline decides
-        self._observe(lease)
         return self.holder == self.identity
 
     async def _release(self) -> None:
@@ -198,7 +204,7 @@ class LeaderElection:
             try:
                 await self._write(changes, timeout=self._retry_period)
             except Conflict:
-                if await self._still_ours(self._retry_period):
+                if await self._still_ours():
                     await self._write(changes, timeout=self._retry_period)
         except KubeError as e:
             log.warning("the Lease is not given back, it ends in its time: %s", e)
@@ -229,9 +235,10 @@ class LeaderElection:
         self._lease = lease
         self.holder = spec.get("holderIdentity") or ""
 
-    async def _pause(self) -> None:
+    async def _pause(self, at_most: float = math.inf) -> None:
         # At random, so that standbys do not all ask at once.
-        await asyncio.sleep(self._retry_period * random.uniform(0.5, 1.0))  # noqa: S311
+        seconds = self._retry_period * random.uniform(0.5, 1.0)  # noqa: S311
+        await asyncio.sleep(min(seconds, at_most))
 
 
 def _micro_time() -> str:

@@ -111,7 +111,8 @@ class Reflector(Cache[T]):
                     await self._begin()
                 else:
                     await self._resume()
-            except Gone as e:
+            except (Gone, BadRequest, Invalid) as e:
+                # This resourceVersion will not do any more: see every object again.
                 log.info("%s: %s; listing again", self.resource.plural, e)
                 self._version, error = "", e
             except KubeError as e:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -13,11 +15,20 @@ from yarl import URL
 from kvhelm import __version__
 from kvhelm.kube.backoff import Backoff
 from kvhelm.kube.config import Config
-from kvhelm.kube.errors import ApiError, BadAnswer, Unauthorized, Unreachable, error_for
+from kvhelm.kube.errors import (
+    ApiError,
+    BadAnswer,
+    ConfigError,
+    Unauthorized,
+    Unreachable,
+    error_for,
+)
 from kvhelm.kube.resource import Object
 
 JSON = "application/json"
 Query = Mapping[str, str | int | bool]
+
+log = logging.getLogger(__name__)
 
 _TRIES = 3
 _BETWEEN_TRIES = Backoff(0.1, 1.0)
@@ -206,8 +217,13 @@ class Transport:
         if now - self._loaded_at < age:
             return False
         self._loaded_at = now
-        await self._config.reload()
-        tls = self._config.tls_files()
+        try:
+            await self._config.reload()
+            tls = self._config.tls_files()
+        except (ConfigError, OSError) as e:
+            # Caught while it is being replaced, perhaps; what we have may be good for a while.
+            log.warning("going on with the credentials of before: %s", e)
+            return False
         if tls != self._tls:
             # Connections keep the certificate that they began with.
             old, self._tls, self._session = self._session, tls, self._open_session()
@@ -226,7 +242,8 @@ class Transport:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, aiohttp.ClientConnectorError):
-            why = error.os_error.strerror or str(error.os_error)
+            code = error.os_error.errno
+            why = os.strerror(code) if code else str(error.os_error)
         elif isinstance(error, TimeoutError):
             why = "no answer in time"
         else:

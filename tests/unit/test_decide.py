@@ -161,7 +161,7 @@ def test_the_next_revision_follows_the_highest() -> None:
 def test_pruning_takes_the_oldest_and_never_the_current() -> None:
     picture = snapshot(
         pool({"revisionHistoryLimit": 2}),
-        tuple(revision(n, "superseded") for n in (1, 2, 3)) + (revision(4),),
+        (*tuple(revision(n, "superseded") for n in (1, 2, 3)), revision(4)),
     )
     step = decide(picture, POLICY)
     assert isinstance(step, steps.PruneHistory)

@@ -1,3 +1,4 @@
+{{- /* Port 9600 carries what was said to the models: open to the pool and allowFrom (the namespace if left out). */}}
 {{- define "kvcachepool.daemon-networkpolicy" -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

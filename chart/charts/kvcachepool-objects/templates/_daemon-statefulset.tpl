@@ -1,5 +1,9 @@
+{{- /*
+The daemons. The pod template holds only what they run: whatever else changed in it would empty the caches.
+With pool.uid the operator writes replicas. In order, since two daemons that join an empty prefix at the
+same moment fail.
+*/}}
 {{- define "kvcachepool.daemon-statefulset" -}}
-{{- include "kvcachepool.validate" . -}}
 apiVersion: apps/v1
 kind: StatefulSet
 {{ include "kvcachepool.metadata" (list . "daemon") }}
@@ -23,21 +27,12 @@ spec:
       {{- include "kvcachepool.pod" . | nindent 6 }}
       serviceAccountName: {{ include "kvcachepool.name" (list . "daemon") }}
       terminationGracePeriodSeconds: 30
-      {{- with include "kvcachepool.affinity" . }}
-      affinity:
-        {{- . | indent 8 }}
-      {{- end }}
-      {{- if eq .Values.scheduler.spreadPolicy "Zone" }}
-      topologySpreadConstraints:
-        - maxSkew: 1
-          topologyKey: topology.kubernetes.io/zone
-          whenUnsatisfiable: ScheduleAnyway
-          labelSelector:
-            matchLabels:
-              {{- include "kvcachepool.labels" (list . "daemon") | nindent 14 }}
+      {{- with include "kvcachepool.placement" . | trim }}
+      {{- . | nindent 6 }}
       {{- end }}
       {{- if not (.Values.metadata).etcd }}
       initContainers:
+        {{- /* vineyardd ends when its etcd is not there within 5 s: waiting here is no crash loop. */}}
         - name: wait-for-etcd
           image: {{ include "kvcachepool.etcdImage" . }}
           command:
@@ -60,7 +55,7 @@ spec:
           imagePullPolicy: {{ .imagePullPolicy }}
           command: [vineyardd]
           args:
-            {{- include "kvcachepool.args" $ | indent 12 }}
+            {{- include "kvcachepool.args" $ | nindent 12 }}
           env:
             - name: MY_HOST_NAME
               valueFrom: {fieldRef: {fieldPath: status.podIP}}
@@ -89,6 +84,7 @@ spec:
           securityContext:
             {{- include "kvcachepool.unprivileged" $ | nindent 12 }}
             {{- if eq .socket "HostPath" }}
+            {{- /* The kubelet makes the node's folder root's, so only root can put the socket there. */}}
             runAsUser: 0
             runAsNonRoot: false
             {{- end }}

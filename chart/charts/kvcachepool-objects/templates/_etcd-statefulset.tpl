@@ -1,3 +1,7 @@
+{{- /*
+The pool's own etcd: one member, without a disk. Its cluster's token is the pod's uid, so that a new pod is a
+new cluster to whoever compares cluster ids.
+*/}}
 {{- define "kvcachepool.etcd-statefulset" -}}
 {{- if not (.Values.metadata).etcd -}}
 {{- $service := include "kvcachepool.name" (list . "etcd") }}

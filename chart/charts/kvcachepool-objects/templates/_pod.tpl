@@ -1,3 +1,4 @@
+{{- /* What the pods of daemons and etcd have in common. The GPU's taint is borne by both: a cluster may have no other nodes. */}}
 {{- define "kvcachepool.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -12,52 +13,21 @@ imagePullSecrets: {{ toJson . }}
 {{- with .nodeSelector }}
 nodeSelector: {{ toJson . }}
 {{- end }}
-{{- $tolerations := .tolerations }}
-{{- if .gpuType }}
-{{- $tolerations = append $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists") }}
-{{- end }}
-{{- with $tolerations }}
+{{- with concat .tolerations (.gpuType | empty | ternary list (list (dict "key" "nvidia.com/gpu" "operator" "Exists"))) }}
 tolerations: {{ toJson . }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ quote . }}
 {{- end }}
 {{- end }}
 {{- end }}
 
+{{- /* The securityContext of every container, as far as all have the same. */}}
 {{- define "kvcachepool.unprivileged" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
-{{- end }}
-
-{{- define "kvcachepool.affinity" -}}
-{{- with .Values.scheduler }}
-{{- if .gpuType }}
-nodeAffinity:
-  requiredDuringSchedulingIgnoredDuringExecution:
-    nodeSelectorTerms:
-      - matchExpressions: [{key: {{ .gpuTypeLabel }}, operator: In, values: [{{ quote .gpuType }}]}]
-{{- end }}
-{{- if .affinityWorkload }}
-{{- $term := dict "labelSelector" (dict "matchLabels" (dict .affinityWorkloadLabel .affinityWorkload)) "topologyKey" "kubernetes.io/hostname" }}
-podAffinity:
-  {{- if eq .affinity "Required" }}
-  requiredDuringSchedulingIgnoredDuringExecution: {{ list $term | toJson }}
-  {{- else }}
-  preferredDuringSchedulingIgnoredDuringExecution: {{ list (dict "weight" 100 "podAffinityTerm" $term) | toJson }}
-  {{- end }}
-{{- end }}
-{{- if ne .spreadPolicy "None" }}
-podAntiAffinity:
-  requiredDuringSchedulingIgnoredDuringExecution:
-    - topologyKey: kubernetes.io/hostname
-      labelSelector:
-        matchLabels:
-          {{- include "kvcachepool.labels" (list $ "daemon") | nindent 10 }}
-{{- end }}
-{{- end }}
 {{- end }}

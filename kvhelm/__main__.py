@@ -1,0 +1,5 @@
+"""`python -m kvhelm` is `kvhelm`."""
+
+from kvhelm.cli import main
+
+main()

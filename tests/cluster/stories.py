@@ -1,0 +1,172 @@
+"""What a person does with pools, and waits for: by watches, never by sleeping."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kvhelm.controller.observe import POOLS
+from kvhelm.kube.client import Client
+from kvhelm.kube.errors import NotFound
+from kvhelm.kube.resource import STATEFUL_SETS, Object, Resource
+from kvhelm.local.cluster import Cluster, environment
+from kvhelm.values import release_name
+
+PATIENCE = 60.0
+"""Seconds until a story is given up: generous, since machines are shared."""
+
+ETCD = {"etcd": {"endpoints": ["http://etcd.example:2379"]}}
+"""A metadata service of the user's own: on fake nodes nobody dials it."""
+
+
+@dataclass
+class Stories:
+    """Acts in one namespace of one cluster."""
+
+    client: Client
+    cluster: Cluster
+    namespace: str
+
+    async def create(self, name: str, **spec: Any) -> Object:
+        """Create a pool with an image and an external etcd, unless the spec says otherwise."""
+        body = {
+            "apiVersion": POOLS.api_version,
+            "kind": POOLS.kind,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"cache": {"image": "vineyard:1"}, "metadata": ETCD} | spec,
+        }
+        return await self.client.create(POOLS, body)
+
+    async def change(self, name: str, **spec: Any) -> Object:
+        """Merge into a pool's spec."""
+        return await self.client.patch(POOLS, name, {"spec": spec}, self.namespace)
+
+    async def delete(self, name: str) -> None:
+        """Delete a pool and wait until it is gone."""
+        await self.client.delete(POOLS, name, self.namespace)
+        await self.gone(POOLS, name)
+
+    async def delete_all(self) -> None:
+        """Delete every pool of the namespace and wait until they are gone."""
+        for pool in (await self.client.list(POOLS, self.namespace)).items:
+            name = pool["metadata"]["name"]
+            if "deletionTimestamp" not in pool["metadata"]:
+                await self.client.delete(POOLS, name, self.namespace)
+            await self.gone(POOLS, name)
+
+    async def pool(self, name: str, until: Callable[[Object], bool], what: str) -> Object:
+        """Return the pool once `until` holds of it."""
+        return await self.wait(POOLS, name, until, what)
+
+    async def ready(self, name: str) -> Object:
+        """Return the pool once it is Ready for the generation that stands now."""
+        generation = (await self.client.get(POOLS, name, self.namespace))["metadata"]["generation"]
+        return await self.pool(
+            name,
+            lambda pool: (
+                condition(pool, "Ready")["status"] == "True"
+                and condition(pool, "Ready")["observedGeneration"] >= generation
+            ),
+            "to be Ready",
+        )
+
+    async def turned(self, name: str, kind: str, status: str, reason: str) -> str:
+        """Wait until a condition has turned; return its message."""
+        pool = await self.pool(
+            name,
+            lambda pool: (
+                (condition(pool, kind)["status"], condition(pool, kind)["reason"])
+                == (status, reason)
+            ),
+            f"to have {kind}={status}/{reason}",
+        )
+        return str(condition(pool, kind)["message"])
+
+    async def daemons(self, pool: str) -> Object:
+        """Return the StatefulSet of a pool's daemons."""
+        found = await self.client.list(
+            STATEFUL_SETS,
+            self.namespace,
+            labelSelector=f"app.kubernetes.io/instance={release_name(pool)},"
+            "app.kubernetes.io/component=daemon",
+        )
+        return found.items[0]
+
+    async def wait(
+        self, resource: Resource, name: str, until: Callable[[Object], bool], what: str
+    ) -> Object:
+        """Watch one object until `until` holds of it; fail with its last state otherwise."""
+        last: Object = {}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    async with self.client.stream_watch(
+                        resource,
+                        self.namespace if resource.namespaced else None,
+                        timeout=PATIENCE,
+                        silence=PATIENCE,
+                        fieldSelector=f"metadata.name={name}",
+                    ) as events:
+                        async for event in events:
+                            if event["type"] in ("ADDED", "MODIFIED"):
+                                last = event["object"]
+                                if until(last):
+                                    return last
+        except TimeoutError:
+            status = last.get("status", last)
+            raise AssertionError(f"waited for {name} {what}; last seen: {status}") from None
+
+    async def gone(self, resource: Resource, name: str) -> None:
+        """Watch one object until it is gone."""
+        last: Object = {}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        last = await self.client.get(resource, name, self.namespace)
+                    except NotFound:
+                        return
+                    async with self.client.stream_watch(
+                        resource,
+                        self.namespace,
+                        timeout=PATIENCE,
+                        silence=PATIENCE,
+                        fieldSelector=f"metadata.name={name}",
+                        resourceVersion=last["metadata"]["resourceVersion"],
+                    ) as events:
+                        async for event in events:
+                            if event["type"] == "DELETED":
+                                return
+                            last = event["object"]
+        except TimeoutError:
+            raise AssertionError(f"{name} does not go: {last.get('status', last)}") from None
+
+    async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace; return what it prints. Raises AssertionError."""
+        return await self._run(str(self.cluster.kubectl), *arguments, stdin=stdin)
+
+    async def helm(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run helm in the namespace; return what it prints. Raises AssertionError."""
+        return await self._run(str(self.cluster.helm), *arguments, stdin=stdin)
+
+    async def _run(self, *command: str, stdin: str | None) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *("--namespace", self.namespace),
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(self.cluster, os.environ["PATH"]) | {"HOME": os.environ["HOME"]},
+        )
+        out, err = await process.communicate(stdin.encode() if stdin is not None else None)
+        assert process.returncode == 0, f"{command}: {err.decode()}"
+        return out.decode()
+
+
+def condition(pool: Object, kind: str) -> Object:
+    """Return a condition of a pool; an empty one if it is not there yet."""
+    conditions = pool.get("status", {}).get("conditions", [])
+    missing = {"status": "", "reason": "", "message": "", "observedGeneration": 0}
+    return next((each for each in conditions if each["type"] == kind), missing)

@@ -1,0 +1,34 @@
+"""What the whole run shares: a folder for the control plane's state, cleaned up at the end."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kvhelm.local.cluster import down, names
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run's folder before any worker starts; workers inherit it."""
+    if not hasattr(config, "workerinput"):
+        os.environ["KVHELM_TEST_STATE"] = tempfile.mkdtemp(prefix="kvhelm-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the run started and remove its folder."""
+    if hasattr(config, "workerinput"):
+        return
+    state = Path(os.environ["KVHELM_TEST_STATE"])
+    if (state / "operator.json").exists():
+        from tests.cluster.operators import Operator
+
+        operator = Operator.read(state)
+        if operator:
+            operator.stop()
+            if os.environ.get("KVHELM_KEEP_LOGS"):
+                shutil.copy(operator.log, os.environ["KVHELM_KEEP_LOGS"])
+    for name in names(state):
+        down(name, state=state)
+    shutil.rmtree(state, ignore_errors=True)
