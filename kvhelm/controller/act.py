@@ -112,7 +112,8 @@ class Actor:
     @act.register
     async def _(self, step: Uninstall, snapshot: Snapshot, memory: Memory) -> float:
         pool = snapshot.pool
-        await self.helm.uninstall(pool.release, pool.key.namespace)
+        async with self.helm.slots:
+            await self.helm.uninstall(pool.release, pool.key.namespace)
         memory.uninstalled = True
         self.events.record(
             pool.reference(), "Normal", "Uninstalled", f"Release {pool.release} uninstalled"
@@ -155,20 +156,26 @@ class Actor:
         self, snapshot: Snapshot, memory: Memory, revision: int, *, parked: bool
     ) -> float:
         pool = snapshot.pool
-        known = self.observer.known(pool.key)
-        if known is None or known.values is None or known.spec_digest != snapshot.spec_digest:
-            return 0  # changed since the snapshot: look again
-        values = known.values
-        if parked:
-            values = {**values, "pool": {**values["pool"], "parked": True}}
-        await self.helm.upgrade(
-            pool.release,
-            pool.key.namespace,
-            self.chart,
-            values,
-            revision=revision,
-            stamp=Stamp(snapshot.spec_digest, self.chart.digest, pool.uid),
-        )
+        async with self.helm.slots:
+            known = self.observer.known(pool.key)
+            if (
+                known is None
+                or known.values is None
+                or known.pool.deleting
+                or known.spec_digest != snapshot.spec_digest
+            ):
+                return 0  # changed while it waited for its turn: look again
+            values = known.values
+            if parked:
+                values = {**values, "pool": {**values["pool"], "parked": True}}
+            await self.helm.upgrade(
+                pool.release,
+                pool.key.namespace,
+                self.chart,
+                values,
+                revision=revision,
+                stamp=Stamp(snapshot.spec_digest, self.chart.digest, pool.uid),
+            )
         memory.expected_revision = revision
         self.events.record(
             pool.reference(),

@@ -22,7 +22,8 @@ OLDEST_HELM = (4, 0)
 class Helm:
     """Runs helm. Every method raises HelmFailed with its cause told apart.
 
-    `processes` run at a time (measured: 4 on 2 cores; 8 are no faster); `deadline` is in seconds
+    The verbs are for whoever holds one of `slots`: what there is to do may have changed while
+    waiting for one, so the caller looks again in between. `processes` run at a time (measured: 4 on 2 cores; 8 are no faster); `deadline` is in seconds
     and holds without us; `observe` is told verb, outcome and seconds of every process.
     """
 
@@ -35,7 +36,7 @@ class Helm:
     def __post_init__(self) -> None:
         """Make the guard that every process goes through."""
         self._process = HelmProcess(self.executable, self.deadline, self.environment)
-        self._slots = asyncio.Semaphore(self.processes)
+        self.slots = asyncio.Semaphore(self.processes)
         self._usable = False
 
     async def ensure_usable(self) -> str:
@@ -87,18 +88,17 @@ class Helm:
         )
 
     async def _run(self, command: list[str], stdin: bytes | None = None) -> None:
-        async with self._slots:
-            if not self._usable:
-                await self.ensure_usable()
-            begun = monotonic()
-            outcome = "failed"
-            try:
-                await self._process.run(command, stdin)
-                outcome = "succeeded"
-            except HelmFailed as error:
-                outcome = error.reason
-                if error.reason is Reason.HELM_UNUSABLE:
-                    self._usable = False
-                raise
-            finally:
-                self.observe(command[0], outcome, monotonic() - begun)
+        if not self._usable:
+            await self.ensure_usable()
+        begun = monotonic()
+        outcome = "failed"
+        try:
+            await self._process.run(command, stdin)
+            outcome = "succeeded"
+        except HelmFailed as error:
+            outcome = error.reason
+            if error.reason is Reason.HELM_UNUSABLE:
+                self._usable = False
+            raise
+        finally:
+            self.observe(command[0], outcome, monotonic() - begun)

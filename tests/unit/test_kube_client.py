@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes.aio.config import incluster_config
 
 from kvhelm.errors import KubeError
-from kvhelm.kube import transport
+from kvhelm.kube import config, transport
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import (
     AlreadyExists,
@@ -81,7 +82,7 @@ async def url(script: Script) -> AsyncIterator[str]:
 def kubeconfig(folder: Path, url: str, user: Object | None = None) -> Path:
     path = folder / "kubeconfig"
     context = {"cluster": "test", "user": "me"}
-    config = {
+    content = {
         "current-context": "test",
         "contexts": [
             {"name": "test", "context": context},
@@ -93,7 +94,7 @@ def kubeconfig(folder: Path, url: str, user: Object | None = None) -> Path:
         ],
         "users": [{"name": "me", "user": user or {}}],
     }
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(content))
     return path
 
 
@@ -285,8 +286,8 @@ async def test_a_replaced_token_is_used(
     token = tmp_path / "token"
     token.write_text("old\n")
     script.answers = [refusal(401, "Unauthorized"), ok()]
-    config = kubeconfig(tmp_path, url, {"tokenFile": str(token)})
-    async with await Client.connect(config) as client:
+    path = kubeconfig(tmp_path, url, {"tokenFile": str(token)})
+    async with await Client.connect(path) as client:
         token.write_text("new")
         monkeypatch.setattr(transport, "_RELOAD_REFUSED", -1.0)
         await client.create(CONFIG_MAPS, MAP)
@@ -306,8 +307,8 @@ async def test_credentials_that_cannot_be_read_for_a_moment_do_no_harm(
     token = tmp_path / "token"
     token.write_text("good")
     script.answers = [ok()]
-    config = kubeconfig(tmp_path, url, {"tokenFile": str(token)})
-    async with await Client.connect(config) as client:
+    path = kubeconfig(tmp_path, url, {"tokenFile": str(token)})
+    async with await Client.connect(path) as client:
         token.unlink()
         monkeypatch.setattr(transport, "_RELOAD", -1.0)
         await client.get(CONFIG_MAPS, "a", "ns")
@@ -344,3 +345,40 @@ async def test_kubeconfig_of_the_environment(
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'absent'}:{kubeconfig(tmp_path, url)}")
     async with await Client.connect() as client:
         assert client.host == url
+
+
+async def test_an_exec_plugin_gives_the_token(script: Script, url: str, tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "by-plugin"},
+    }
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(credential)}'\n")
+    plugin.chmod(0o700)
+    user = {"exec": {"apiVersion": credential["apiVersion"], "command": str(plugin)}}
+    script.answers = [ok()]
+    async with await Client.connect(kubeconfig(tmp_path, url, user)) as client:
+        await client.get(CONFIG_MAPS, "a", "ns")
+    assert script.asked[0][0].headers["Authorization"] == "Bearer by-plugin"
+
+
+async def test_in_a_pod_the_service_account_is_used_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("first")
+    authority.write_text("a certificate")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setattr(config, "SERVICE_TOKEN_FILENAME", str(token))
+    found = await config.load_config()
+    assert found.host == "https://[fd00::1]:443"
+    assert found.authorization == "bearer first"
+    token.write_text("second")
+    await found.reload()
+    assert found.authorization == "bearer second"
+    assert found.tls_files() == (b"a certificate",)
