@@ -29,7 +29,7 @@ from kvhelm.values import Defaults, digest, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
 
-_OURS = "app.kubernetes.io/name=kvcachepool"
+_OURS = "app.kubernetes.io/name=kvcachepool,app.kubernetes.io/instance"
 
 
 @dataclass(frozen=True)
