@@ -1,4 +1,4 @@
-"""Where the files that travel with kvhelm are: chart, operator chart, schemas.
+"""Where the files that travel with kvhelm are: chart, operator chart, schemas, examples.
 
 `kvhelm/_assets` holds links to the top-level folders that people edit; a wheel holds the files.
 """
@@ -21,3 +21,8 @@ def deploy_dir() -> Path:
 def schemas_dir() -> Path:
     """Return the folder of the generated schemas (CRD and JSON schemas)."""
     return (_ASSETS / "schemas").resolve()
+
+
+def examples_dir() -> Path:
+    """Return the folder of example pools; `sample.yaml` is the one of the demo."""
+    return (_ASSETS / "examples").resolve()

@@ -17,7 +17,7 @@ from kvhelm.controller.decide import (
     VerifyUninstalled,
 )
 from kvhelm.controller.observe import POOLS, Memory, Observer
-from kvhelm.controller.snapshot import FINALIZER, REPLICAS_MANAGER, Snapshot
+from kvhelm.controller.snapshot import FINALIZER, REPLICAS_MANAGER, Snapshot, Workload
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.releases import Stamp
@@ -183,7 +183,18 @@ class Actor:
             "Installed" if revision == 1 else "Upgraded",
             f"Release {pool.release} revision {revision} of {self.chart.reference}",
         )
+        for workload in snapshot.workloads:
+            # The watch of revisions may be ahead of that of StatefulSets: an old one in the cache
+            # would pass for the new one, rolled out already.
+            await self._refresh(workload)
         return 0
+
+    async def _refresh(self, workload: Workload) -> None:
+        try:
+            answer = await self.client.get(STATEFUL_SETS, workload.name, workload.namespace)
+        except NotFound:
+            return  # no part of the release any more: the watch will tell
+        self.observer.watches(workload.namespace).workloads.upsert(answer)
 
     async def _write_finalizers(self, snapshot: Snapshot, finalizers: list[str]) -> None:
         pool = snapshot.pool

@@ -149,7 +149,7 @@ def with_status(status: dict[str, object], spec: dict[str, object] | None = None
 
 def test_what_engines_and_autoscalers_read() -> None:
     status = status_of(running(pool({"service": {"port": 9700}})))
-    assert status["endpoint"] == "p.ns.svc:9700"
+    assert status["endpoint"] == "p-rpc.ns.svc:9700"
     assert status["selector"] == "app.kubernetes.io/component=daemon,app.kubernetes.io/instance=p"
     assert (status["replicas"], status["readyReplicas"]) == (1, 1)
     assert status["release"] == {"name": "p", "revision": 1, "chart": "kvcachepool-1"}

@@ -34,7 +34,7 @@ spec:
       initContainers:
         {{- /* vineyardd ends when its etcd is not there within 5 s: waiting here is no crash loop. */}}
         - name: wait-for-etcd
-          image: {{ include "kvcachepool.etcdImage" . }}
+          image: {{ include "kvcachepool.etcdImage" . | quote }}
           command:
             - etcdctl
             - --endpoints={{ include "kvcachepool.etcdEndpoint" . }}
@@ -51,7 +51,7 @@ spec:
       {{- with .Values.cache }}
       containers:
         - name: vineyardd
-          image: {{ .image }}
+          image: {{ quote .image }}
           imagePullPolicy: {{ .imagePullPolicy }}
           command: [vineyardd]
           args:

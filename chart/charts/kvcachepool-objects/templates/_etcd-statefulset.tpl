@@ -24,7 +24,7 @@ spec:
       {{- include "kvcachepool.pod" . | nindent 6 }}
       containers:
         - name: etcd
-          image: {{ include "kvcachepool.etcdImage" . }}
+          image: {{ include "kvcachepool.etcdImage" . | quote }}
           command: [etcd]
           args:
             - --name=$(POD_NAME)

@@ -22,7 +22,7 @@ nodeAffinity:
   requiredDuringSchedulingIgnoredDuringExecution:
     nodeSelectorTerms:
       - matchExpressions:
-          - {key: {{ .gpuTypeLabel }}, operator: In, values: [{{ quote .gpuType }}]}
+          - {key: {{ quote .gpuTypeLabel }}, operator: In, values: [{{ quote .gpuType }}]}
 {{- end }}
 {{- if .affinityWorkload }}
 {{- $selector := dict "matchLabels" (dict .affinityWorkloadLabel .affinityWorkload) }}
