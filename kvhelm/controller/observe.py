@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvhelm.api.status import FailedAttempt
@@ -17,11 +17,12 @@ from kvhelm.controller.snapshot import (
     Snapshot,
     Workload,
     pod_from,
+    pool_from,
     refused_pod_from,
     workload_from,
 )
 from kvhelm.helm.releases import SECRET_TYPE, Revision, revision_from
-from kvhelm.kube.cache import Index
+from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
@@ -45,6 +46,7 @@ class KnownPool:
 class Memory:
     """What the controller knows of a pool that the cluster does not tell (yet)."""
 
+    uid: str
     expected_revision: int = 0
     uninstalled: bool = False
     failure: Failure | None = None
@@ -55,6 +57,8 @@ class Memory:
     """Whether `failed` holds what is known; until then the status tells."""
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
+    report_at: float | None = None
+    """When a status that shows only progress is to be written."""
 
 
 class Watches:
@@ -64,7 +68,11 @@ class Watches:
         self, client: Client, namespace: str | None, defaults: Defaults, changed: "Changed"
     ) -> None:
         def known_pool(obj: Object) -> KnownPool:
-            pool = Pool(obj)
+            before = self.pools.get(key_of(obj))
+            if before and before.pool.same_spec(obj):
+                # Status events are most of all: the spec is read once a generation.
+                return replace(before, pool=replace(before.pool, raw=obj))
+            pool = pool_from(obj)
             if pool.spec is None:
                 return KnownPool(pool, None, "")
             values = values_for(
@@ -192,9 +200,11 @@ class Observer:
             self.memory.pop(key, None)
             return None
         now = asyncio.get_running_loop().time()
-        memory = self.memory.setdefault(key, Memory())
         watches = self.watches(key.namespace)
         pool = known.pool
+        memory = self.memory.get(key)
+        if memory is None or memory.uid != pool.uid:
+            memory = self.memory[key] = Memory(pool.uid)
         release = (key.namespace, pool.release)
         revisions = sorted(
             (
