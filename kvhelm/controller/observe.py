@@ -57,6 +57,7 @@ class Memory:
     """Whether `failed` holds what is known; until then the status tells."""
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
+    namespace_ends: bool = False
     report_at: float | None = None
     """When a status that shows only progress is to be written."""
 
@@ -233,6 +234,7 @@ class Observer:
             workloads=workloads,
             pods=pods,
             refused=self._refused(watches, workloads, pods),
+            namespace_ends=memory.namespace_ends,
             expected_revision=memory.expected_revision,
             uninstalled=memory.uninstalled,
             failed=memory.failed,

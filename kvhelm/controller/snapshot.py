@@ -249,6 +249,8 @@ class Snapshot:
     workloads: tuple[Workload, ...]
     pods: tuple[Pod, ...]
     refused: RefusedPod | None = None
+    namespace_ends: bool = False
+    """Whether the namespace was seen to be deleted, when it refused us something."""
     expected_revision: int = 0
     """The revision that our last helm process made: the caches may still be behind it."""
     uninstalled: bool = False
