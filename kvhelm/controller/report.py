@@ -122,7 +122,9 @@ def _rollout(daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdi
     if daemons.replicas != wanted or daemons.existing != wanted:
         return Verdict("False", Reason.SCALING, count)
     if daemons.updated < wanted:
-        return Verdict("False", Reason.UPGRADING, f"{daemons.updated} of {_daemons(wanted)} updated")
+        return Verdict(
+            "False", Reason.UPGRADING, f"{daemons.updated} of {_daemons(wanted)} updated"
+        )
     if not daemons.rolled_out:
         return Verdict("False", Reason.PODS_NOT_READY, count)
     return Verdict("True", Reason.POOL_READY, count)
