@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 _CONCURRENCY = 64
 """Pools worked on at a time: far more than helm processes, so that a scale never queues for one."""
 
+_ORDINARY = frozenset({Reason.UPGRADING, Reason.SCALING, Reason.SUSPENDED, Reason.DELETING})
+"""Reasons for which a pool stops to be Ready because someone asked for it."""
+
 _FOR_ALL = frozenset({Reason.HELM_UNUSABLE, Reason.API_UNAVAILABLE})
 """Reasons that say nothing of one pool."""
 
@@ -190,7 +193,7 @@ def _worth_telling(old: Condition | None, new: Condition) -> bool:
     match new.type:
         case ConditionType.READY:
             was_ready = old is not None and old.status == "True"
-            return new.status == "True" or was_ready
+            return new.status == "True" or (was_ready and new.reason not in _ORDINARY)
         case ConditionType.STALLED:
             return new.status == "True"
         case ConditionType.SCHEDULED:

@@ -239,6 +239,8 @@ def _grant_kwok(api: Api) -> None:
 
 def _environment() -> dict[str, str]:
     """Give the parts no variable that would configure them: etcd refuses what its flags say too."""
-    return {
+    kept = {
         name: os.environ[name] for name in ("HOME", "PATH", "TZ", "TMPDIR") if name in os.environ
     }
+    # Memory for CPU: on a small machine the parts share their cores with what is tried on them.
+    return kept | {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
