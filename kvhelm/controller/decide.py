@@ -9,6 +9,10 @@ from kvhelm.api.conditions import Reason
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 
 
+PREFLIGHT_EVERY = 15.0
+"""Seconds between checks of a metadata service that can't be used yet."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What every decision depends on besides the snapshot."""
@@ -56,6 +60,21 @@ class AddFinalizer(Step):
 
 
 @dataclass(frozen=True)
+class Preflight(Step):
+    """Check the metadata service before anything is built on it."""
+
+
+@dataclass(frozen=True)
+class Claim(Step):
+    """Claim the pool's place in its metadata service."""
+
+
+@dataclass(frozen=True)
+class PurgeMetadata(Step):
+    """Delete the pool's keys from its metadata service."""
+
+
+@dataclass(frozen=True)
 class Install(Step):
     """Make the first revision; `parked` creates the StatefulSet at 0 daemons."""
 
@@ -91,7 +110,7 @@ class Uninstall(Step):
 
 @dataclass(frozen=True)
 class VerifyUninstalled(Step):
-    """Look whether the uninstall left anything, and let the pool go if not."""
+    """Look whether the uninstall left anything."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +149,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         return (
             _failed_before(snapshot, policy)
             or _retry_later(snapshot)
+            or _before_helm(snapshot)
             or Install("the pool has no release yet", parked=replicas == 0)
         )
     if current.pending:
@@ -151,6 +171,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         return (
             _failed_before(snapshot, policy)
             or _retry_later(snapshot)
+            or _before_helm(snapshot)
             or Upgrade(changed, current.number + 1)
         )
     if len(snapshot.revisions) > keep:
@@ -159,7 +180,24 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             f"{len(snapshot.revisions)} revisions, {keep} kept",
             tuple(revision.secret for revision in oldest),
         )
+    if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
+        # Installed in spite of its preflight: the place is claimed when that becomes possible.
+        return _before_helm(snapshot) or Nothing("the place can't be claimed")
     return Nothing("the release is as the spec asks")
+
+
+def _before_helm(snapshot: Snapshot) -> Step | None:
+    """Return what is to do about the metadata service before a release is built on it."""
+    service, spec = snapshot.service, snapshot.pool.spec
+    if service is None or snapshot.claimed:
+        return None
+    if service.found is None:
+        return Preflight("the metadata service is new to this pool")
+    if service.blocker is None:
+        return Claim("the place is free")
+    if spec and spec.metadata and spec.metadata.preflight == "Warn":
+        return None
+    return Wait(service.blocker.message, PREFLIGHT_EVERY)
 
 
 def _changed(snapshot: Snapshot, policy: Policy) -> str:
@@ -213,4 +251,19 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
         return _retry_later(snapshot) or Uninstall("the pool is deleted")
     if snapshot.revisions or snapshot.pods or snapshot.workloads:
         return Wait("pods are ending", 10)
-    return VerifyUninstalled("nothing that we watch is left")
+    if not snapshot.verified:
+        return VerifyUninstalled("nothing that we watch is left")
+    if _purges(snapshot):
+        return _retry_later(snapshot) or PurgeMetadata("the daemons are gone")
+    return RemoveFinalizer("nothing of it is left")
+
+
+def _purges(snapshot: Snapshot) -> bool:
+    """Tell whether the pool's keys are still to be deleted."""
+    spec = snapshot.pool.spec
+    return (
+        snapshot.claimed
+        and not snapshot.purged
+        and not snapshot.pool.abandons_metadata
+        and not (spec and spec.deletion.metadata == "Retain")
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from kvhelm.api.status import FailedAttempt
 from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     Failure,
     Pod,
@@ -25,7 +26,7 @@ from kvhelm.kube.cache import Index
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
-from kvhelm.values import Defaults, digest, values_for
+from kvhelm.values import Defaults, Place, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
 
@@ -39,12 +40,15 @@ class KnownPool:
     pool: Pool
     values: dict[str, Any] | None
     spec_digest: str
+    place: Place | None = None
+    """Where its metadata lies, if in a service that the user runs."""
 
 
 @dataclass
 class Memory:
     """What the controller knows of a pool that the cluster does not tell (yet)."""
 
+    uid: str
     expected_revision: int = 0
     uninstalled: bool = False
     failure: Failure | None = None
@@ -55,6 +59,8 @@ class Memory:
     """Whether `failed` holds what is known; until then the status tells."""
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
+    verified: bool = False
+    purged: bool = False
 
 
 class Watches:
@@ -67,14 +73,10 @@ class Watches:
             pool = Pool(obj)
             if pool.spec is None:
                 return KnownPool(pool, None, "")
-            values = values_for(
-                pool.spec,
-                name=pool.key.name,
-                namespace=pool.key.namespace,
-                uid=pool.uid,
-                defaults=defaults,
-            )
-            return KnownPool(pool, values, digest(values))
+            identity = {"name": pool.key.name, "namespace": pool.key.namespace, "uid": pool.uid}
+            values = values_for(pool.spec, **identity, defaults=defaults)
+            place = place_for(pool.spec, **identity, defaults=defaults)
+            return KnownPool(pool, values, digest(values), place)
 
         self.pools: Reflector[KnownPool] = Reflector(client, POOLS, known_pool, namespace=namespace)
         # Metadata alone: what a revision is stands in its Secret's labels.
@@ -146,6 +148,7 @@ class Observer:
     namespaces: tuple[str, ...]
     defaults: Defaults
     changed: Changed
+    services: Services
     memory: dict[PoolKey, Memory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -190,11 +193,15 @@ class Observer:
         known = self.known(key)
         if known is None:
             self.memory.pop(key, None)
+            self.services.follow(key, None)
             return None
+        self.services.follow(key, known.place)
         now = asyncio.get_running_loop().time()
-        memory = self.memory.setdefault(key, Memory())
         watches = self.watches(key.namespace)
         pool = known.pool
+        memory = self.memory.get(key)
+        if memory is None or memory.uid != pool.uid:
+            memory = self.memory[key] = Memory(pool.uid)
         release = (key.namespace, pool.release)
         revisions = sorted(
             (
@@ -223,6 +230,9 @@ class Observer:
             workloads=workloads,
             pods=pods,
             refused=self._refused(watches, workloads, pods),
+            service=self.services.view(key, known.place) if known.place else None,
+            verified=memory.verified,
+            purged=memory.purged,
             expected_revision=memory.expected_revision,
             uninstalled=memory.uninstalled,
             failed=memory.failed,
