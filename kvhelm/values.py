@@ -47,7 +47,7 @@ class Defaults(Part):
     """Node label that holds the GPU's type."""
     affinity_workload_label: LabelKey | None = None
     """Pod label that holds the workload's name."""
-    etcd_endpoints: Annotated[list[EtcdEndpoint], Field(max_length=9)] = []
+    etcd_endpoints: Annotated[tuple[EtcdEndpoint, ...], Field(max_length=9)] = ()
     """The etcd of pools that say nothing of metadata; each gets one of its own if empty."""
 
 
@@ -91,7 +91,7 @@ def metadata_prefix(namespace: str, name: str, uid: str) -> str:
 def metadata_for(spec: PoolSpec, defaults: Defaults) -> Metadata | None:
     """Return the metadata service of a pool: its own word, or the cluster-wide default."""
     if spec.metadata is None and defaults.etcd_endpoints:
-        return Metadata(etcd=Etcd(endpoints=defaults.etcd_endpoints))
+        return Metadata(etcd=Etcd(endpoints=list(defaults.etcd_endpoints)))
     return spec.metadata
 
 
@@ -119,7 +119,7 @@ def values_for(
         by_alias=True,
         exclude_unset=True,
         exclude_none=True,
-        exclude={**CONTROLLER_FIELDS, "replicas": True},
+        exclude=CONTROLLER_FIELDS | {"replicas": True},
     )
     scheduler = dict(values.get("scheduler", {}))
     if defaults.gpu_type_label and "gpuType" in scheduler:

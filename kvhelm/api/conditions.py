@@ -86,12 +86,13 @@ class Reason(StrEnum):
     NOT_PROBED = "NotProbed", "kvhelm has not asked this metadata service yet."
     UNTESTED = (
         "Untested",
-        "The service is healthy; a running vineyardd on redis is untested, and needs an image built "
-        "with redis.",
+        "The service is healthy; a running vineyardd on redis is untested, and needs an image "
+        "built with redis.",
     )
     METADATA_WAITING = (
         "MetadataWaiting",
-        "The deleted pool's keys can't be purged yet; the message says what waits and how to let go.",
+        "The deleted pool's keys can't be purged yet; the message says what waits and how to let "
+        "go.",
     )
     PODS_SCHEDULED = "PodsScheduled", "Every pod has a node."
     UNSCHEDULABLE = "Unschedulable", "A pod has no node; the message is the scheduler's own."

@@ -82,7 +82,7 @@ class PoolSpec(Part):
     """What happens to what a deleted pool has left outside the cluster."""
 
 
-CONTROLLER_FIELDS = {
+CONTROLLER_FIELDS: dict[str, Any] = {
     "suspend": True,
     "revision_history_limit": True,
     "deletion": True,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvhelm.api.status import FailedAttempt
@@ -18,11 +18,12 @@ from kvhelm.controller.snapshot import (
     Snapshot,
     Workload,
     pod_from,
+    pool_from,
     refused_pod_from,
     workload_from,
 )
 from kvhelm.helm.releases import SECRET_TYPE, Revision, revision_from
-from kvhelm.kube.cache import Index
+from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
@@ -61,6 +62,8 @@ class Memory:
     recheck_at: float = 0
     verified: bool = False
     purged: bool = False
+    report_at: float | None = None
+    """When a status that shows only progress is to be written."""
 
 
 class Watches:
@@ -70,7 +73,11 @@ class Watches:
         self, client: Client, namespace: str | None, defaults: Defaults, changed: "Changed"
     ) -> None:
         def known_pool(obj: Object) -> KnownPool:
-            pool = Pool(obj)
+            before = self.pools.get(key_of(obj))
+            if before and before.pool.same_spec(obj):
+                # Status events are most of all: the spec is read once a generation.
+                return replace(before, pool=replace(before.pool, raw=obj))
+            pool = pool_from(obj)
             if pool.spec is None:
                 return KnownPool(pool, None, "")
             identity = {"name": pool.key.name, "namespace": pool.key.namespace, "uid": pool.uid}

@@ -27,7 +27,7 @@ from kvhelm.controller.decide import (
 from kvhelm.controller.http import serving
 from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
-from kvhelm.controller.report import merge_patch, status_for
+from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.services import Services
 from kvhelm.controller.settings import Settings
 from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 _CONCURRENCY = 64
 """Pools worked on at a time: far more than helm processes, so that a scale never queues for one."""
+
+_PROGRESS_EVERY = 0.25
+"""Seconds that a status waits which shows nothing but progress."""
 
 _RETRY = Backoff(1.0, 300.0)
 """Seconds between tries of a step that fails for a reason that may pass."""
@@ -72,7 +75,7 @@ class Reconciler:
         memory = self._observer.memory[key]
         step = decide(snapshot, self._policy)
         try:
-            if await self._report(snapshot, step):
+            if await self._report(snapshot, step, memory):
                 # The picture is older than our own write: take a new one.
                 self._queue.add(key)
                 return
@@ -128,15 +131,24 @@ class Reconciler:
         memory.failure = Failure(reason, message, about)
         return delay
 
-    async def _report(self, snapshot: Snapshot, step: Step) -> bool:
-        """Write the status if it differs; tell whether it did."""
+    async def _report(self, snapshot: Snapshot, step: Step, memory: Memory) -> bool:
+        """Write the status if it differs, mere progress a little later; tell whether it did."""
         pool = snapshot.pool
         now = datetime.now(UTC).replace(microsecond=0)
         chart = self._actor.chart.reference
         status = status_for(snapshot, step, self._policy, chart, now)
         patch = merge_patch(pool.raw.get("status") or {}, status.as_object())
         if not patch:
+            memory.report_at = None
             return False
+        if is_progress(pool.status, status):
+            moment = asyncio.get_running_loop().time()
+            if memory.report_at is None:
+                memory.report_at = moment + _PROGRESS_EVERY
+            if moment < memory.report_at:
+                self._queue.add_after(pool.key, memory.report_at - moment)
+                return False
+        memory.report_at = None
         answer = await self._actor.client.patch_status(
             POOLS, pool.key.name, patch, pool.key.namespace
         )

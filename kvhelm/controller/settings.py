@@ -33,5 +33,5 @@ class Settings:
     """HOST:PORT of liveness, readiness and metrics."""
     defaults: Defaults = field(default_factory=Defaults)
     """Settings that take the place of chart defaults."""
-    dial: DialPolicy = DialPolicy()
+    dial: DialPolicy = field(default_factory=DialPolicy)
     """Which endpoints of metadata services may be dialled."""

@@ -40,6 +40,10 @@ class Pool:
     """A KVCachePool as the API server has it."""
 
     raw: Mapping[str, Any]
+    spec: PoolSpec | None
+    """The spec; None if it does not fit this version of kvhelm."""
+    spec_error: str = ""
+    """What is wrong with the spec, if it could not be read."""
 
     @cached_property
     def key(self) -> PoolKey:
@@ -56,6 +60,11 @@ class Pool:
     def generation(self) -> int:
         """Counts the changes of the spec."""
         return int(self.raw["metadata"]["generation"])
+
+    def same_spec(self, raw: Mapping[str, Any]) -> bool:
+        """Tell whether the object is this pool with this spec, whatever else changed."""
+        metadata = raw["metadata"]
+        return bool(metadata["uid"] == self.uid and metadata["generation"] == self.generation)
 
     @property
     def deleting(self) -> bool:
@@ -79,25 +88,6 @@ class Pool:
         return release_name(self.key.name)
 
     @cached_property
-    def _parsed(self) -> tuple[PoolSpec | None, str]:
-        try:
-            return parse_spec(self.raw.get("spec")), ""
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in ("spec", *first["loc"]))
-            return None, f"{where}: {first['msg']}"
-
-    @property
-    def spec(self) -> PoolSpec | None:
-        """The spec; None if it does not fit this version of kvhelm."""
-        return self._parsed[0]
-
-    @property
-    def spec_error(self) -> str:
-        """What is wrong with the spec, if it could not be read."""
-        return self._parsed[1]
-
-    @cached_property
     def status(self) -> PoolStatus:
         """The status as last written; an empty one if nothing (or nothing legible) was."""
         try:
@@ -115,6 +105,16 @@ class Pool:
             "uid": self.uid,
             "resourceVersion": str(self.raw["metadata"]["resourceVersion"]),
         }
+
+
+def pool_from(raw: Mapping[str, Any]) -> Pool:
+    """Return the pool that an object is, its spec read or with what is wrong with it."""
+    try:
+        return Pool(raw, parse_spec(raw.get("spec")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return Pool(raw, None, f"{where}: {first['msg']}")
 
 
 @dataclass(frozen=True)

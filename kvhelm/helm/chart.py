@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from kvhelm import assets
 from kvhelm.errors import HelmError
 
 
@@ -17,6 +19,9 @@ class Chart:
     name: str
     version: str
     digest: str
+    own: bool = False
+    """Whether it is the chart that kvhelm brings, whose schema comes from the models that every
+    spec has passed already."""
 
     @property
     def reference(self) -> str:
@@ -29,13 +34,19 @@ def load_chart(path: Path) -> Chart:
     manifest = path / "Chart.yaml"
     try:
         described = YAML(typ="safe").load(manifest)
+        name, version = str(described["name"]), str(described["version"])
     except OSError as error:
         raise HelmError(f"no chart at {path}: {error.strerror} ({manifest.name})") from None
+    except (YAMLError, LookupError, TypeError) as error:
+        raise HelmError(
+            f"no chart at {path}: {manifest.name}: {' '.join(str(error).split())}"
+        ) from None
     parts = hashlib.sha256()
     for file in sorted(_files_of(path)):
         parts.update(f"{file.relative_to(path)}\0".encode())
         parts.update(hashlib.sha256(file.read_bytes()).digest())
-    return Chart(path, described["name"], str(described["version"]), parts.hexdigest()[:32])
+    own = path.resolve() == assets.chart_dir()
+    return Chart(path, name, version, parts.hexdigest()[:32], own)
 
 
 def _files_of(path: Path) -> list[Path]:

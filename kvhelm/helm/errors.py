@@ -25,6 +25,8 @@ def _cause(pattern: str, reason: Reason, *, transient: bool = False) -> Cause:
 
 
 CAUSES = (
+    # A webhook that is down is told in the words of an API server that is down.
+    _cause(r"failed calling webhook", Reason.OBJECT_REFUSED, transient=True),
     # Who can't reach the API server can't judge anything else: first.
     _cause(
         r"kubernetes cluster unreachable|connection refused|connection reset|i/o timeout|"
@@ -58,19 +60,16 @@ CAUSES = (
     _cause(r"is forbidden: User ", Reason.FORBIDDEN, transient=True),
     _cause(r"conflicts? with \"|Apply failed with \d+ conflict", Reason.FIELD_CONFLICT),
     _cause(
-        r"Chart\.yaml file is missing|path \"[^\"]*\" not found|"
-        r"chart requires kubeVersion|failed to load|validation: chart\.metadata",
+        r"unable to detect chart|chart requires kubeVersion|validation: chart\.metadata",
         Reason.CHART_UNUSABLE,
         transient=True,
     ),
     _cause(
-        r"execution error at|parse error at|error calling include|YAML parse error|"
-        r"template: |no matches for kind",
+        r"execution error at|parse error at|executing \"|YAML parse error|no matches for kind",
         Reason.RENDER_FAILED,
     ),
     _cause(
-        r"is invalid:|is forbidden:|Invalid value|failed to create typed|"
-        r"unknown field|admission webhook|denied the request",
+        r"is invalid:|is forbidden:|failed to create typed patch|admission webhook .* denied",
         Reason.OBJECT_REFUSED,
     ),
 )
@@ -101,7 +100,7 @@ def one_line(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith("Error:")), 0)
     text = " ".join(lines[start:]).removeprefix("Error:").strip()
-    return text[:1500] or "helm said nothing"
+    return text.removeprefix("UPGRADE FAILED:").strip()[:1500] or "helm said nothing"
 
 
 def classify(stderr: str) -> HelmFailed:
@@ -109,7 +108,12 @@ def classify(stderr: str) -> HelmFailed:
     text = one_line(stderr)
     for cause in CAUSES:
         if cause.pattern.search(text):
-            found = _IN_THE_WAY.search(text)
-            in_the_way = f"{found['kind']}/{found['name']}" if found else None
+            in_the_way = None
+            if found := _IN_THE_WAY.search(text):
+                in_the_way = f"{found['kind']}/{found['name']}"
+                text = (
+                    f"{in_the_way} in namespace {found['namespace']} belongs to someone else: "
+                    "delete it, or give the pool another name"
+                )
             return HelmFailed(text, cause.reason, transient=cause.transient, in_the_way=in_the_way)
     return HelmFailed(text, Reason.HELM_UNUSABLE, transient=True)

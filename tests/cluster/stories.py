@@ -1,16 +1,18 @@
 """What a person does with pools, and waits for: by watches, never by sleeping."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kvhelm.controller.act import RELEASE_KINDS
 from kvhelm.controller.observe import POOLS
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
-from kvhelm.kube.resource import STATEFUL_SETS, Object, Resource
+from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
 from kvhelm.local.cluster import Cluster, environment
 from kvhelm.values import release_name
 
@@ -56,6 +58,18 @@ class Stories:
                 await self.client.delete(POOLS, name, self.namespace)
             await self.gone(POOLS, name)
 
+    async def release_all(self) -> None:
+        """Let every pool of the namespace go without an operator."""
+        for pool in (await self.client.list(POOLS, self.namespace)).items:
+            name = pool["metadata"]["name"]
+            with contextlib.suppress(NotFound):
+                free: Object = {"metadata": {"finalizers": None}}
+                await self.client.patch(POOLS, name, free, self.namespace)
+
+    async def get(self, name: str) -> Object:
+        """Return the pool as it is now."""
+        return await self.client.get(POOLS, name, self.namespace)
+
     async def pool(self, name: str, until: Callable[[Object], bool], what: str) -> Object:
         """Return the pool once `until` holds of it."""
         return await self.wait(POOLS, name, until, what)
@@ -94,8 +108,97 @@ class Stories:
         )
         return found.items[0]
 
+    async def pods(self, pool: str) -> list[Object]:
+        """Return the daemons' pods, sorted by name."""
+        found = await self.client.list(
+            PODS,
+            self.namespace,
+            labelSelector=f"app.kubernetes.io/instance={release_name(pool)},"
+            "app.kubernetes.io/component=daemon",
+        )
+        return sorted(found.items, key=lambda pod: str(pod["metadata"]["name"]))
+
+    async def nodes(self, pool: str) -> list[str]:
+        """Return the nodes of the daemons' pods, sorted."""
+        return sorted(pod["spec"].get("nodeName", "") for pod in await self.pods(pool))
+
+    async def revisions(self, pool: str) -> int:
+        """Return how many revisions the pool's release has."""
+        selector = f"owner=helm,name={release_name(pool)}"
+        found = await self.client.list(
+            SECRETS, self.namespace, metadata_only=True, labelSelector=selector
+        )
+        return len(found.items)
+
+    async def objects(self, pool: str) -> dict[str, str]:
+        """Return everything of the pool's release as KIND/NAME, with its resourceVersion."""
+        instance = f"app.kubernetes.io/instance={release_name(pool)}"
+        asked = [(kind, instance) for kind in RELEASE_KINDS]
+        asked.append((SECRETS, f"owner=helm,name={release_name(pool)}"))
+        found = {}
+        for kind, selector in asked:
+            page = await self.client.list(
+                kind, self.namespace, metadata_only=True, labelSelector=selector
+            )
+            for item in page.items:
+                metadata = item["metadata"]
+                found[f"{kind.kind}/{metadata['name']}"] = str(metadata["resourceVersion"])
+        return found
+
+    async def event(self, pool: str, reason: str) -> Object:
+        """Wait for an event about a pool, and return it."""
+        seen = await self.replay(
+            EVENTS,
+            "0",
+            lambda event: event["reason"] == reason,
+            f"involvedObject.kind={POOLS.kind},involvedObject.name={pool}",
+        )
+        return seen[-1]
+
+    async def now(self) -> str:
+        """Return the resourceVersion that the cluster is at."""
+        return (await self.client.list(POOLS, self.namespace)).resource_version
+
+    async def replay(
+        self,
+        resource: Resource,
+        since: str,
+        until: Callable[[Object], bool],
+        field_selector: str = "",
+    ) -> list[Object]:
+        """Return every state that objects took after `since`, up to one that `until` holds of.
+
+        The API server remembers them: nothing is missed that happened before the call.
+        """
+        seen: list[Object] = []
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                self.client.stream_watch(
+                    resource,
+                    self.namespace,
+                    timeout=PATIENCE,
+                    silence=PATIENCE,
+                    resourceVersion=since,
+                    fieldSelector=field_selector,
+                ) as events,
+            ):
+                async for event in events:
+                    if event["type"] != "BOOKMARK":
+                        seen.append(event["object"])
+                        if until(event["object"]):
+                            return seen
+        except TimeoutError:
+            pass
+        raise AssertionError(f"{resource.plural} since {since}, last: {seen[-1:]}")
+
     async def wait(
-        self, resource: Resource, name: str, until: Callable[[Object], bool], what: str
+        self,
+        resource: Resource,
+        name: str,
+        until: Callable[[Object], bool],
+        what: str,
+        namespace: str | None = None,
     ) -> Object:
         """Watch one object until `until` holds of it; fail with its last state otherwise."""
         last: Object = {}
@@ -104,7 +207,7 @@ class Stories:
                 while True:
                     async with self.client.stream_watch(
                         resource,
-                        self.namespace if resource.namespaced else None,
+                        (namespace or self.namespace) if resource.namespaced else None,
                         timeout=PATIENCE,
                         silence=PATIENCE,
                         fieldSelector=f"metadata.name={name}",
@@ -163,6 +266,11 @@ class Stories:
         out, err = await process.communicate(stdin.encode() if stdin is not None else None)
         assert process.returncode == 0, f"{command}: {err.decode()}"
         return out.decode()
+
+
+def version(obj: Object) -> int:
+    """Return the resourceVersion of an object: who changed later has the higher one."""
+    return int(obj["metadata"]["resourceVersion"])
 
 
 def condition(pool: Object, kind: str) -> Object:

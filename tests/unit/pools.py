@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from kvhelm.controller.decide import Policy
-from kvhelm.controller.snapshot import FINALIZER, Pod, Pool, Snapshot, Workload
+from kvhelm.controller.snapshot import FINALIZER, Pod, Pool, Snapshot, Workload, pool_from
 from kvhelm.helm.releases import Revision, Stamp
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -30,7 +30,7 @@ def pool(
     }
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    return Pool(
+    return pool_from(
         {
             "apiVersion": "kvcache.aibrix.ai/v1alpha1",
             "kind": "KVCachePool",

@@ -68,7 +68,10 @@ def test_every_figure_with_a_target_stands_beside_it() -> None:
 
 
 def test_the_readme_gets_the_figures_of_the_last_run_alone() -> None:
-    text = "above\n<!-- figures: python -m bench.report -->\nformer figures\n<!-- end of figures -->\nbelow\n"
+    text = (
+        "above\n<!-- figures: python -m bench.report -->\n"
+        "former figures\n<!-- end of figures -->\nbelow\n"
+    )
     once = with_figures(text, RUN)
     assert "former figures" not in once
     assert markdown_for(RUN) in once

@@ -58,11 +58,11 @@ async def test_a_helm_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 async def test_who_cancels_ends_helm(tmp_path: Path) -> None:
-    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    begun, never, ended = (tmp_path / name for name in ("begun", "never", "ended"))
     os.mkfifo(begun)
-    # The script stays at opening the pipe for the second time, which nobody reads.
+    os.mkfifo(never)  # nobody opens its other end
     helm = process(
-        script(tmp_path, f"trap 'touch {ended}; exit' TERM\necho > {begun}\necho > {begun}")
+        script(tmp_path, f"trap 'touch {ended}; exit' TERM\necho > {begun}\nread line < {never}")
     )
     running = asyncio.create_task(helm.run(["upgrade"]))
     await asyncio.to_thread(begun.read_text)

@@ -1,0 +1,157 @@
+"""Everything that one run of the benchmark found; its JSON is what bench/results/ holds.
+
+Times and CPU times are in seconds, memory in bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of the same thing, in the order in which they were made."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The one in the middle."""
+        return median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stretch of time took, of everyone who worked in it."""
+
+    seconds: float
+    controller_cpu: float
+    helm_cpu: float
+    control_plane_cpu: Mapping[str, float]
+    """By part: etcd, kube-apiserver, ..."""
+    helm: Mapping[str, int]
+    """Helm processes, by `verb outcome`."""
+    requests: Mapping[str, int]
+    """The controller's own requests to the API, by `verb resource`; helm's are not among them."""
+
+    @property
+    def requests_but_lease(self) -> int:
+        """Requests, but not those that keep the Lease."""
+        return sum(count for what, count in self.requests.items() if not what.endswith(" leases"))
+
+    @property
+    def writes_but_lease(self) -> int:
+        """Requests that change something, but not the Lease."""
+        return sum(
+            count
+            for what, count in self.requests.items()
+            if what.split()[0] not in ("get", "list", "watch") and not what.endswith(" leases")
+        )
+
+    @property
+    def cpu(self) -> float:
+        """CPU of the controller and its helm processes together."""
+        return self.controller_cpu + self.helm_cpu
+
+    @property
+    def control_plane(self) -> float:
+        """CPU of the whole control plane."""
+        return sum(self.control_plane_cpu.values())
+
+
+@dataclass(frozen=True)
+class Single:
+    """One pool at a time, nothing else going on."""
+
+    kubectl_to_ready: Spread
+    """From the start of the `kubectl apply` process."""
+    accepted_to_ready: Spread
+    """From the watch event that tells of the new pool."""
+    image_to_statefulset: Spread
+    """From the request that changes the pool's image to the StatefulSet that has it."""
+    scale_to_statefulset: Spread
+    """From the request to the scale subresource to the StatefulSet's spec.replicas."""
+    delete_to_gone: Spread
+    """From the request that deletes the pool to its end: release uninstalled, pods gone."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Something that is done to all pools at once."""
+
+    ready: float
+    """Seconds until the last pool was Ready."""
+    cost: Cost
+    """Up to when nothing more was going on."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of the controller, unless it says helm."""
+
+    controller_peak: int
+    controller_idle: int
+    helm_peak: int
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The controller stopped and started again beside all pools."""
+
+    ended: float
+    """Seconds from TERM to the end of the process."""
+    leading: float
+    """Seconds from the start of the process until it leads, with its caches filled."""
+    settled: float
+    """Seconds from the start of the process until its queue is empty."""
+    cost: Cost
+    """From the start of the process until nothing more was going on."""
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The same releases by helm alone: processes side by side, and nobody who looks after them."""
+
+    releases: int
+    processes: int
+    installed: float
+    """Seconds until the last helm process ended."""
+    ready: float
+    """Seconds until the last StatefulSet had its pods ready."""
+    helm_cpu: float
+    control_plane_cpu: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and of what it was measured."""
+
+    date: str
+    cores: int
+    processor: str
+    kubernetes: str
+    helm: str
+    python: str
+    kvhelm: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run."""
+
+    environment: Environment
+    pools: int
+    managed_etcd: bool
+    single: Single
+    create: Fleet
+    memory: Memory
+    idle: Cost
+    restart: Restart
+    update: Fleet
+    bare: Bare
+
+
+FIGURES = TypeAdapter(Figures)
+"""Reads and writes them as JSON."""

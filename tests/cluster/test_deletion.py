@@ -1,0 +1,76 @@
+"""A deleted pool leaves nothing behind, however far it had come."""
+
+from kvhelm.controller.observe import POOLS
+from kvhelm.controller.snapshot import FINALIZER
+from kvhelm.kube.resource import NAMESPACES, SERVICES
+from tests.cluster.stories import Stories, condition
+
+
+async def test_nothing_of_a_deleted_pool_is_left(stories: Stories) -> None:
+    await stories.create("p", metadata=None)  # with an etcd of its own
+    pool = await stories.ready("p")
+    assert FINALIZER in pool["metadata"]["finalizers"]
+    made = {name.partition("/")[0] for name in await stories.objects("p")}
+    assert made == {
+        *("StatefulSet", "Pod", "Service", "ConfigMap", "ServiceAccount", "Secret"),
+        *("PodDisruptionBudget", "NetworkPolicy"),
+    }
+    # A second revision: its Secret must go as well.
+    await stories.change("p", service={"port": 9700})
+    await stories.ready("p")
+    await stories.delete("p")
+    assert await stories.objects("p") == {}
+    assert (await stories.helm("list", "--short")).split() == []
+
+
+async def test_a_pool_that_never_worked_can_be_deleted(stories: Stories) -> None:
+    await stories.create("p", service={"type": "NodePort", "nodePort": 5})
+    await stories.turned("p", "Stalled", "True", "ObjectRefused")
+    await stories.delete("p")
+    assert await stories.objects("p") == {}
+
+
+async def test_the_release_of_someone_else_survives_the_pool(stories: Stories) -> None:
+    foreign = {"metadata": {"name": "p-rpc"}, "spec": {"ports": [{"port": 1}]}}
+    await stories.client.create(SERVICES, foreign, stories.namespace)
+    await stories.create("p")
+    await stories.turned("p", "Stalled", "True", "ObjectInTheWay")
+    await stories.delete("p")
+    await stories.client.get(SERVICES, "p-rpc", stories.namespace)
+    assert await stories.objects("p") == {}
+
+
+async def test_a_namespace_ends_with_its_pools(stories: Stories) -> None:
+    await stories.create("p", metadata=None)
+    await stories.create("q", replicas=0)
+    await stories.ready("p")
+    await stories.ready("q")
+    other = f"{stories.namespace}-new"
+    await stories.client.create(NAMESPACES, {"metadata": {"name": other}})
+    ending = Stories(stories.client, stories.cluster, other)
+    await ending.create("p", metadata=None)
+    await ending.create("q")
+    await ending.ready("p")
+    await ending.create("r")  # in the middle of its way
+    await ending.client.delete(NAMESPACES, other)
+    await ending.gone(NAMESPACES, other)
+    assert condition(await stories.get("p"), "Ready")["status"] == "True"
+
+
+async def test_a_pool_made_again_at_once_is_a_new_one(stories: Stories) -> None:
+    await stories.create("p")
+    first = await stories.ready("p")
+    old = (await stories.daemons("p"))["spec"]["template"]
+    await stories.client.delete(POOLS, "p", stories.namespace)
+    await stories.gone(POOLS, "p")
+    await stories.create("p")
+    second = await stories.ready("p")
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    assert await stories.revisions("p") == 1
+    new = (await stories.daemons("p"))["spec"]["template"]
+    prefixes = [
+        next(it for it in template["spec"]["containers"][0]["args"] if "etcd_prefix" in it)
+        for template in (old, new)
+    ]
+    assert prefixes[0].endswith(first["metadata"]["uid"][:8])
+    assert prefixes[1].endswith(second["metadata"]["uid"][:8])
