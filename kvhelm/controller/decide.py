@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 
-
 PREFLIGHT_EVERY = 15.0
 """Seconds between checks of a metadata service that can't be used yet."""
 
