@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvhelm.cli import local, run
+from kvhelm.cli import demo, export, local, run
 from kvhelm.errors import KvhelmError
 
 app = typer.Typer(
@@ -14,7 +14,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo.command)
 app.command("run")(run.command)
+app.command("export")(export.command)
 app.add_typer(local.app, name="local")
 
 

@@ -92,7 +92,7 @@ def status(name: Name = local.DEFAULT_NAME) -> None:
     """Show the parts of a local cluster and its nodes; exit code 1 if it is not running."""
     seen = local.status(name)
     parts = Table("PART", "PID", "STATE", "PORT", "MEMORY", box=None, pad_edge=False)
-    for part in seen.parts:
+    for part in (*seen.parts, *seen.operators):
         parts.add_row(
             part.name,
             str(part.pid),

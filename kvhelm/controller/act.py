@@ -21,7 +21,14 @@ from kvhelm.controller.decide import (
 )
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.services import Services
-from kvhelm.controller.snapshot import FINALIZER, REPLICAS_MANAGER, Snapshot, Workload
+from kvhelm.controller.snapshot import (
+    FINALIZER,
+    REPLICAS_MANAGER,
+    Pool,
+    Snapshot,
+    Workload,
+    pool_from,
+)
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.releases import Stamp
@@ -30,6 +37,7 @@ from kvhelm.kube.errors import NotFound
 from kvhelm.kube.events import EventRecorder
 from kvhelm.kube.resource import (
     CONFIG_MAPS,
+    NAMESPACES,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     PODS,
@@ -80,7 +88,7 @@ class Actor:
 
     @act.register
     async def _(self, step: AddFinalizer, snapshot: Snapshot, memory: Memory) -> float:
-        await self._write_finalizers(snapshot, [*snapshot.pool.finalizers, FINALIZER])
+        await self._write_finalizers(snapshot.pool, [*snapshot.pool.finalizers, FINALIZER])
         return 0
 
     @act.register
@@ -230,8 +238,7 @@ class Actor:
             return  # no part of the release any more: the watch will tell
         self.observer.watches(workload.namespace).workloads.upsert(answer)
 
-    async def _write_finalizers(self, snapshot: Snapshot, finalizers: list[str]) -> None:
-        pool = snapshot.pool
+    async def _write_finalizers(self, pool: Pool, finalizers: list[str]) -> None:
         answer = await self.client.patch(
             POOLS,
             pool.key.name,
@@ -248,11 +255,23 @@ class Actor:
             self.observer.watches(pool.key.namespace).pools.upsert(answer)
 
     async def _remove_finalizer(self, snapshot: Snapshot) -> None:
-        others = [each for each in snapshot.pool.finalizers if each != FINALIZER]
+        pool = snapshot.pool
+        if snapshot.namespace_ends:
+            # The watch may have ended with our rights in the namespace.
+            pool = pool_from(await self.client.get(POOLS, pool.key.name, pool.key.namespace))
+        others = [each for each in pool.finalizers if each != FINALIZER]
         try:
-            await self._write_finalizers(snapshot, others)
+            await self._write_finalizers(pool, others)
         except NotFound:
             return
+
+    async def namespace_ends(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted."""
+        try:
+            found = await self.client.get(NAMESPACES, namespace, metadata_only=True)
+        except NotFound:
+            return True
+        return "deletionTimestamp" in found["metadata"]
 
 
 def _place_of(snapshot: Snapshot) -> Place:

@@ -246,6 +246,8 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
         return Nothing("others hold the deleted pool")
     if snapshot.foreign:
         return RemoveFinalizer("the release of this name is someone else's and stays")
+    if snapshot.namespace_ends:
+        return RemoveFinalizer("the namespace goes with all that is in it, our rights included")
     if snapshot.revisions and not snapshot.uninstalled:
         return _retry_later(snapshot) or Uninstall("the pool is deleted")
     if snapshot.revisions or snapshot.pods or snapshot.workloads:

@@ -60,6 +60,7 @@ class Memory:
     """Whether `failed` holds what is known; until then the status tells."""
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
+    namespace_ends: bool = False
     verified: bool = False
     purged: bool = False
     report_at: float | None = None
@@ -237,6 +238,7 @@ class Observer:
             workloads=workloads,
             pods=pods,
             refused=self._refused(watches, workloads, pods),
+            namespace_ends=memory.namespace_ends,
             service=self.services.view(key, known.place) if known.place else None,
             verified=memory.verified,
             purged=memory.purged,

@@ -47,6 +47,12 @@ log = logging.getLogger(__name__)
 _CONCURRENCY = 64
 """Pools worked on at a time: far more than helm processes, so that a scale never queues for one."""
 
+_ORDINARY = frozenset({Reason.UPGRADING, Reason.SCALING, Reason.SUSPENDED, Reason.DELETING})
+"""Reasons for which a pool stops to be Ready because someone asked for it."""
+
+_FOR_ALL = frozenset({Reason.HELM_UNUSABLE, Reason.API_UNAVAILABLE})
+"""Reasons that say nothing of one pool."""
+
 _PROGRESS_EVERY = 0.25
 """Seconds that a status waits which shows nothing but progress."""
 
@@ -65,6 +71,7 @@ class Reconciler:
         self._queue = queue
         self._metrics = metrics
         self._policy = Policy(chart_digest=actor.chart.digest)
+        self._told = ""
 
     async def reconcile(self, key: PoolKey) -> None:
         """Observe, decide, report, act; what acting changed is looked at again at once."""
@@ -82,10 +89,15 @@ class Reconciler:
             seconds = await self._actor.act(step, snapshot, memory)
             if isinstance(step, (Install, Upgrade, Uninstall, PurgeMetadata, Nothing)):
                 memory.failure, memory.failures = None, 0
+                self._told = ""
         except HelmFailed as error:
             seconds = self._remember_failure(snapshot, memory, error)
+            if error.reason is Reason.FORBIDDEN and snapshot.pool.deleting:
+                await self._look_at_namespace(snapshot, memory)
         except KubeError as error:
             seconds = self._remember_refusal(snapshot, memory, error)
+            if isinstance(error, Forbidden) and snapshot.pool.deleting:
+                await self._look_at_namespace(snapshot, memory)
         except MetadataError as error:
             self._put_off(snapshot, memory, Reason.METADATA_WAITING, str(error))
             seconds = 0
@@ -121,12 +133,29 @@ class Reconciler:
         reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.API_UNAVAILABLE
         return self._put_off(snapshot, memory, reason, str(error))
 
+    async def _look_at_namespace(self, snapshot: Snapshot, memory: Memory) -> None:
+        """Find out whether we lost our rights because the namespace is being deleted.
+
+        Its deletion takes RoleBindings and pools in any order (Kubernetes).
+        """
+        key = snapshot.pool.key
+        try:
+            memory.namespace_ends = await self._actor.namespace_ends(key.namespace)
+        except KubeError as error:
+            log.debug("cannot look at the namespace %s: %s", key.namespace, error)
+            return
+        if memory.namespace_ends:
+            self._queue.add(key)
+
     def _put_off(self, snapshot: Snapshot, memory: Memory, reason: Reason, message: str) -> float:
         memory.failures += 1
         delay = _RETRY.delay(memory.failures)
         memory.retry_at = asyncio.get_running_loop().time() + delay
         about = (snapshot.spec_digest, snapshot.pool.deleting)
-        if memory.failure is None or memory.failure.message != message:
+        # What is wrong for all pools is told once.
+        told = self._told if reason in _FOR_ALL else memory.failure and memory.failure.message
+        if told != message:
+            self._told = message
             log.warning("%s: %s: %s; again in %.0f s", snapshot.pool.key, reason, message, delay)
         memory.failure = Failure(reason, message, about)
         return delay
@@ -177,7 +206,7 @@ def _worth_telling(old: Condition | None, new: Condition) -> bool:
     match new.type:
         case ConditionType.READY:
             was_ready = old is not None and old.status == "True"
-            return new.status == "True" or was_ready
+            return new.status == "True" or (was_ready and new.reason not in _ORDINARY)
         case ConditionType.STALLED:
             return new.status == "True"
         case ConditionType.SCHEDULED:

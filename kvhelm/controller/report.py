@@ -132,14 +132,20 @@ def _rollout(daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdi
         return Verdict("False", Reason.UNSCHEDULABLE, scheduled.message)
     if metadata.status == "False":
         return Verdict("False", metadata.reason, metadata.message)
-    count = f"{daemons.ready} of {wanted} daemons ready"
+    count = f"{daemons.ready} of {_daemons(wanted)} ready"
     if daemons.replicas != wanted or daemons.existing != wanted:
         return Verdict("False", Reason.SCALING, count)
     if daemons.updated < wanted:
-        return Verdict("False", Reason.UPGRADING, f"{daemons.updated} of {wanted} daemons updated")
+        return Verdict(
+            "False", Reason.UPGRADING, f"{daemons.updated} of {_daemons(wanted)} updated"
+        )
     if not daemons.rolled_out:
         return Verdict("False", Reason.PODS_NOT_READY, count)
     return Verdict("True", Reason.POOL_READY, count)
+
+
+def _daemons(count: int) -> str:
+    return "1 daemon" if count == 1 else f"{count} daemons"
 
 
 def _stalled(snapshot: Snapshot, step: Step) -> Verdict | None:
@@ -168,7 +174,7 @@ def _available(snapshot: Snapshot) -> Verdict:
     if daemons is None:
         return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
     if daemons.ready:
-        return Verdict("True", Reason.DAEMONS_SERVE, f"{daemons.ready} daemons serve")
+        return Verdict("True", Reason.DAEMONS_SERVE, f"{_daemons(daemons.ready)} ready to serve")
     if daemons.replicas == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, Reason.SCALED_TO_ZERO.meaning)
     return Verdict("False", Reason.NO_DAEMON, Reason.NO_DAEMON.meaning)

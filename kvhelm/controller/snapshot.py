@@ -293,6 +293,8 @@ class Snapshot:
     workloads: tuple[Workload, ...]
     pods: tuple[Pod, ...]
     refused: RefusedPod | None = None
+    namespace_ends: bool = False
+    """Whether the namespace was seen to be deleted, when it refused us something."""
     service: ServiceView | None = None
     """The metadata service that the pool brings; None for an etcd of the pool's own."""
     verified: bool = False

@@ -12,10 +12,15 @@ from typing import Self
 
 from kvhelm.errors import KubeError
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import AlreadyExists, Conflict, NotFound
+from kvhelm.kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from kvhelm.kube.resource import LEASES, Object
 
 log = logging.getLogger(__name__)
+
+
+def _level(error: KubeError) -> int:
+    """Return how loud an error is: a server that is away is told of by the transport, for all."""
+    return logging.DEBUG if isinstance(error, Unreachable) else logging.WARNING
 
 
 def new_identity() -> str:
@@ -84,7 +89,7 @@ class LeaderElection:
                 failed = ""
             except KubeError as e:
                 if failed != str(e):
-                    log.warning("Lease %s/%s: %s", self._namespace, self._name, e)
+                    log.log(_level(e), "Lease %s/%s: %s", self._namespace, self._name, e)
                 failed = str(e)
             await self._pause()
         log.info("leading as %s", self.identity)
@@ -172,7 +177,7 @@ class LeaderElection:
                 log.error("no longer leading: the Lease was deleted")
                 return False
             except KubeError as e:
-                log.warning("cannot renew the Lease: %s", e)
+                log.log(_level(e), "cannot renew the Lease: %s", e)
                 await self._pause(self._left())
             else:
                 self._renewed_at = began
@@ -192,7 +197,7 @@ class LeaderElection:
                 )
             )
         except KubeError as e:
-            log.warning("cannot read the Lease: %s", e)
+            log.log(_level(e), "cannot read the Lease: %s", e)
             await self._pause(self._left())
             return True  # unknown: the deadline decides
         return self.holder == self.identity

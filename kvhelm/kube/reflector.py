@@ -137,7 +137,9 @@ class Reflector(Cache[T]):
         told = str(self.last_error) == str(error)
         self.last_error = error
         # A watch that breaks is everyday life; only a row of failures is worth a warning, once.
-        level = logging.WARNING if failures > 1 and not told else logging.DEBUG
+        # (A server that is away is told of by the transport, for all.)
+        news = failures > 1 and not told and not isinstance(error, Unreachable)
+        level = logging.WARNING if news else logging.DEBUG
         log.log(level, "watching %s: %s", self.resource.plural, error)
 
     async def _begin(self) -> None:

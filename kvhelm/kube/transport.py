@@ -50,6 +50,7 @@ class Transport:
         self._proxy = config.proxy
         self._loaded_at = asyncio.get_running_loop().time()
         self.requests: Counter[tuple[str, str]] = Counter()
+        self._away = False
 
     @property
     def host(self) -> str:
@@ -82,10 +83,13 @@ class Transport:
         for tries_left in reversed(range(_TRIES)):
             self.requests[count] += 1
             try:
-                return await self._send_once(
+                answer = await self._send_once(
                     method, url, data, self._headers(accept, content_type), deadline - now()
                 )
+                self._note(None)
+                return answer
             except Unreachable as e:
+                self._note(e)
                 # Refused means not sent: even a create may be tried again.
                 refused = isinstance(e.__cause__, aiohttp.ClientConnectorError)
                 if not (repeatable or refused):
@@ -131,7 +135,10 @@ class Transport:
                 ),
             )
         except (aiohttp.ClientError, OSError) as e:
-            raise self._unreachable(e) from e
+            error = self._unreachable(e)
+            self._note(error)
+            raise error from e
+        self._note(None)
         try:
             if response.status != 200:
                 if response.status == 401:
@@ -239,6 +246,16 @@ class Transport:
             # To compress costs the API server more than the bytes are worth inside a cluster.
             headers={"User-Agent": f"kvhelm/{__version__}", "Accept-Encoding": "identity"},
         )
+
+    def _note(self, error: Unreachable | None) -> None:
+        """Tell once that the server went away, and once that it is back: many would, each time."""
+        if (error is not None) == self._away:
+            return
+        self._away = error is not None
+        if error:
+            log.warning("%s; trying again until it answers", error)
+        else:
+            log.info("%s answers again", self.host)
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, aiohttp.ClientConnectorError):

@@ -34,7 +34,7 @@ from kvhelm.local.tools import Tools
 _READY = 120.0
 # A clean stop takes less than a second; then the process is made to end.
 _GRACE = 15.0
-_POLL = 0.02
+_POLL = 0.05
 _TAIL = 20
 # Between looking for a free port and binding it somebody else may take it.
 _ATTEMPTS = 4
@@ -84,9 +84,10 @@ def boot(
 def halt(paths: Paths, record: Record) -> Record:
     """Stop every process, the clients before their servers; return once all have gone."""
     running = record.processes
+    stop([operator.process for operator in record.operators.values()], _GRACE)
     for together in ((KWOK, SCHEDULER, CONTROLLER_MANAGER), (API_SERVER,), (ETCD,)):
         stop([running[part] for part in together if part in running], _GRACE)
-    halted = replace(record, processes={})
+    halted = replace(record, processes={}, operators={})
     records.write(paths.record, halted)
     return halted
 
@@ -238,6 +239,8 @@ def _grant_kwok(api: Api) -> None:
 
 def _environment() -> dict[str, str]:
     """Give the parts no variable that would configure them: etcd refuses what its flags say too."""
-    return {
+    kept = {
         name: os.environ[name] for name in ("HOME", "PATH", "TZ", "TMPDIR") if name in os.environ
     }
+    # Memory for CPU: on a small machine the parts share their cores with what is tried on them.
+    return kept | {"GOGC": "400", "GOMEMLIMIT": "1GiB"}

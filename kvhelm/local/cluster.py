@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Cluster:
         """The helm that kvhelm pins."""
         return self.paths.bin / "helm"
 
-    @property
+    @cached_property
     def api(self) -> Api:
         """The API server, as its administrator."""
         return Api(self.paths.certificates, self.ports.api_server)
@@ -98,6 +99,7 @@ class Status:
     logs: Path
     version: str | None  # of the API server; None when it does not answer
     nodes: tuple[NodeStatus, ...]
+    operators: tuple[PartStatus, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -123,7 +125,7 @@ def up(
     """
     paths = _paths(name, state)
     tools = tools or ensure_tools(progress)
-    with locked(_lock(paths), progress):
+    with locked(lock_of(paths), progress):
         record = records.read(paths.record)
         if record is not None and _runs(paths, record, api_server_args):
             progress.say(f"the local cluster {name} runs already")
@@ -152,13 +154,13 @@ def down(
     paths = _paths(name, state)
     if not paths.directory.exists():
         return False
-    with locked(_lock(paths), progress):
+    with locked(lock_of(paths), progress):
         record = records.read(paths.record)
         if record is not None:
             with progress.during(f"stopping the local cluster {name}"):
                 halt(paths, record)
         if not keep_data:
-            shutil.rmtree(paths.directory, ignore_errors=False)
+            shutil.rmtree(paths.directory)
     # The folders above, if nothing else is in them.
     for folder in (paths.directory.parent, paths.directory.parent.parent):
         with suppress(OSError):
@@ -200,13 +202,17 @@ def status(name: str = DEFAULT_NAME, *, state: Path | None = None) -> Status:
         PartStatus(part, process.pid, alive(process), record.ports.of(part), memory(process))
         for part, process in record.processes.items()
     )
+    operators = tuple(
+        PartStatus(release, each.process.pid, alive(each.process), each.port, memory(each.process))
+        for release, each in record.operators.items()
+    )
     cluster = Cluster(name, paths, record.ports, record.processes)
     try:
         version = cluster.api.get("/version")["gitVersion"]
         found = tuple(_node_status(node) for node in _nodes(cluster))
     except LocalError:
         version, found = None, ()
-    return Status(name, parts, cluster.server, paths.logs, version, found)
+    return Status(name, parts, cluster.server, paths.logs, version, found, operators)
 
 
 def add_nodes(cluster: Cluster, nodes: Sequence[Node]) -> None:
@@ -244,7 +250,8 @@ def _paths(name: str, state: Path | None) -> Paths:
     return Paths((state or state_root()).absolute() / "clusters" / name)
 
 
-def _lock(paths: Paths) -> Path:
+def lock_of(paths: Paths) -> Path:
+    """Return the lock file that whoever changes the cluster holds."""
     return paths.directory.with_suffix(".lock")
 
 

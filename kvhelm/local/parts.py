@@ -206,6 +206,8 @@ def _controller_manager(tools: Tools, paths: Paths, ports: Ports) -> list[str | 
         f"--root-ca-file={paths.certificates.certificate('ca')}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--controllers=*,-nodeipam",
+        # Who tries an autoscaler here doesn't want to wait 15 s for its first look.
+        "--horizontal-pod-autoscaler-sync-period=2s",
         "--leader-elect=false",
         *_UNTHROTTLED,
     ]

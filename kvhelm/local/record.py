@@ -12,6 +12,15 @@ from kvhelm.local.processes import Process
 
 
 @dataclass(frozen=True)
+class OperatorProcess:
+    """A `kvhelm run` that watches the cluster, started beside it."""
+
+    process: Process
+    build: str  # of the kvhelm that it runs
+    port: int | None = None  # of its HTTP endpoints; None until it is ready
+
+
+@dataclass(frozen=True)
 class Record:
     """Ports, processes by part, and what the cluster was asked for."""
 
@@ -19,6 +28,7 @@ class Record:
     api_server_args: tuple[str, ...] = ()
     processes: Mapping[str, Process] = field(default_factory=dict)
     populated: bool = False  # the default nodes were made once: who deletes one means it
+    operators: Mapping[str, OperatorProcess] = field(default_factory=dict)  # by Helm release
 
 
 _ADAPTER = TypeAdapter(Record)

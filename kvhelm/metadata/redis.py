@@ -176,6 +176,8 @@ def _said(error: Exception) -> Reason | None:
         (exceptions.AuthenticationError, Reason.AUTH_REQUIRED),
         (exceptions.NoPermissionError, Reason.AUTH_REQUIRED),
         (exceptions.ReadOnlyError, Reason.NOT_PRIMARY),
+        (exceptions.ClusterDownError, Reason.CLUSTER_MODE),
+        (exceptions.MovedError, Reason.CLUSTER_MODE),
         (exceptions.OutOfMemoryError, Reason.NO_SPACE),
         (exceptions.InvalidResponse, Reason.NOT_REDIS),
     )
@@ -198,6 +200,5 @@ def _client(address: Address, port: int, timeout: float) -> "Redis":
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         single_connection_client=True,
-        lib_name=None,
-        lib_version=None,
+        driver_info=None,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kvhelm.kube.client import Client
+from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from kvhelm.local.cluster import Cluster, up
 from kvhelm.local.lock import locked
@@ -152,4 +153,5 @@ async def _own_namespace(client: Client, request: pytest.FixtureRequest) -> Asyn
     name = f"{words[:40].strip('-')}-{os.urandom(3).hex()}"
     await client.create(NAMESPACES, {"metadata": {"name": name}})
     yield name
-    await client.delete(NAMESPACES, name)
+    with contextlib.suppress(NotFound):  # the test may have deleted it
+        await client.delete(NAMESPACES, name)

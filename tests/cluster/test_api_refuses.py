@@ -376,13 +376,21 @@ BAD: list[Bad] = [
         "spec.metadata.preflight",
         'supported values: "Enforce", "Warn"',
     ),
-    (cache() | {"deletion": {"metadata": "Retain"}}, "spec", "Retain needs a metadata service of your own"),
+    (
+        cache() | {"deletion": {"metadata": "Retain"}},
+        "spec",
+        "Retain needs a metadata service of your own",
+    ),
     (
         metadata(managed={}) | {"deletion": {"metadata": "Retain"}},
         "spec",
         "Retain needs a metadata service of your own",
     ),
-    (cache() | {"deletion": {"metadata": "Keep"}}, "spec.deletion.metadata", 'supported values: "Purge"'),
+    (
+        cache() | {"deletion": {"metadata": "Keep"}},
+        "spec.deletion.metadata",
+        'supported values: "Purge"',
+    ),
     (metadata(etcd={}), "spec.metadata.etcd.endpoints", "Required value"),
     (endpoints(), "spec.metadata.etcd.endpoints", "at least 1 items"),
     (

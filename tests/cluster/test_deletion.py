@@ -1,8 +1,11 @@
 """A deleted pool leaves nothing behind, however far it had come."""
 
+from collections.abc import Callable
+
 from kvhelm.controller.observe import POOLS
 from kvhelm.controller.snapshot import FINALIZER
 from kvhelm.kube.resource import NAMESPACES, SERVICES
+from tests.cluster.operators import Operator
 from tests.cluster.stories import Stories, condition
 
 
@@ -55,6 +58,18 @@ async def test_a_namespace_ends_with_its_pools(stories: Stories) -> None:
     await ending.client.delete(NAMESPACES, other)
     await ending.gone(NAMESPACES, other)
     assert condition(await stories.get("p"), "Ready")["status"] == "True"
+
+
+async def test_a_namespace_that_takes_our_rights_with_it_ends_as_well(
+    alone: Stories, start: Callable[..., Operator]
+) -> None:
+    start(alone.namespace)  # named: a RoleBinding in the namespace is all that it has
+    await alone.create("p")
+    await alone.create("q", replicas=0)
+    await alone.ready("p")
+    await alone.ready("q")
+    await alone.client.delete(NAMESPACES, alone.namespace)
+    await alone.gone(NAMESPACES, alone.namespace)
 
 
 async def test_a_pool_made_again_at_once_is_a_new_one(stories: Stories) -> None:

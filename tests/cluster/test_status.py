@@ -22,7 +22,7 @@ async def test_kubectl_waits_and_describes(stories: Stories) -> None:
     told = await stories.kubectl("describe", "kvcp/p")
     assert "Release p revision 1 of kvcachepool-" in told
     assert "Release p revision 2 of kvcachepool-" in told
-    assert "1 of 1 daemons ready" in told
+    assert "1 of 1 daemon ready" in told
 
 
 async def test_the_endpoint_is_the_service(stories: Stories) -> None:

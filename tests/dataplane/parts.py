@@ -7,11 +7,15 @@ import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from kvhelm.local.tools import ensure_tools
+from kvhelm.metadata.dial import endpoint_in
+from kvhelm.metadata.etcd.client import EtcdEndpoint
+from kvhelm.metadata.findings import ServiceFailed
 from kvhelm.metadata.policy import DialPolicy
 from tests.chart.rendering import Rendered
 from tests.dataplane.install import ensure_installed
@@ -34,9 +38,13 @@ async def until(look: Callable[[], Awaitable[Value]], patience: float = PATIENCE
 
 def free_port() -> int:
     """Return a port that nobody listens on; 0.0.0.0, since vineyardd listens there."""
-    with socket.socket() as chosen:
-        chosen.bind(("0.0.0.0", 0))
-        return int(chosen.getsockname()[1])
+    while True:
+        with socket.socket() as chosen:
+            chosen.bind(("0.0.0.0", 0))
+            port = int(chosen.getsockname()[1])
+        # A redis in cluster mode takes the port 10,000 above as well.
+        if port <= 55535:
+            return port
 
 
 @dataclass
@@ -123,9 +131,18 @@ class Etcd(Part):
         return f"http://{HOST}:{self.port}"
 
     async def serve(self) -> None:
-        """Start it and wait until it answers, for which it needs a majority of the members."""
+        """Start it and wait until it answers; the first time it needs a majority for that."""
         self.start()
-        await listening(self, self.port)
+        endpoint = EtcdEndpoint(endpoint_in(self.url), LOOPBACK, timeout=1.0)
+
+        async def answers() -> bool:
+            assert self.running, self.said[-3000:]
+            with suppress(ServiceFailed):
+                return bool((await endpoint.status()).version)
+            return False
+
+        await until(answers)
+        await endpoint.close()
 
     async def wipe(self) -> None:
         """Lose all data, as an etcd without a volume does when its pod is replaced."""
@@ -202,7 +219,7 @@ class Vineyardd(Part):
     socket: Path = Path()
 
     async def serve(self) -> None:
-        """Start it and wait for the port, which opens once the daemon has registered."""
+        """Start it and wait for its port, as its probes do; it may register a moment later."""
         self.start()
         await listening(self, self.port)
 

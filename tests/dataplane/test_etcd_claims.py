@@ -7,10 +7,10 @@ from aetcd import rpc
 
 from kvhelm.metadata.dial import endpoint_in
 from kvhelm.metadata.etcd.client import EtcdEndpoint
-from kvhelm.metadata.findings import Finding, Reason
+from kvhelm.metadata.findings import Finding, Reason, ServiceFailed
 from kvhelm.metadata.service import Purged
 from tests.dataplane.conftest import Service, StartEtcd
-from tests.dataplane.parts import LOOPBACK, Etcd
+from tests.dataplane.parts import LOOPBACK, Etcd, until
 
 
 async def put(etcd: Etcd, *keys: str) -> None:
@@ -135,25 +135,15 @@ async def test_the_second_endpoint_serves_when_the_first_is_dead(
     cluster = await start_etcd(3)
     shared = service("etcd", *(member.url for member in cluster))
     cluster[0].kill()
-    cluster[0].process = None
-    assert await claimed_at_last(shared.claim, "/team/pool")
-    probe = await shared.probe()
-    assert probe.version is not None
 
-
-async def claimed_at_last(claim: object, prefix: str) -> bool:
-    """Claim while the members may still be electing."""
-    from tests.dataplane.parts import until
-
-    async def look() -> bool:
-        from kvhelm.metadata.findings import ServiceFailed
-
+    async def claimed() -> bool:
         try:
-            return await claim(prefix, "mine") is None  # type: ignore[operator,no-any-return]
+            return await shared.claim("/team/pool", "mine") is None
         except ServiceFailed:
-            return False
+            return False  # the members are still electing
 
-    return await until(look)
+    await until(claimed)
+    assert (await shared.probe()).healthy
 
 
 async def test_what_a_request_refuses_leaves_the_connection_usable(

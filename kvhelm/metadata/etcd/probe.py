@@ -39,6 +39,8 @@ async def _ask(etcd: EtcdEndpoint) -> Probe:
         status = await etcd.status()
     except ServiceFailed as failure:
         return Probe(failure.finding)
+    if not status.leader:
+        return _probe(status, finding(Reason.NO_LEADER, str(etcd.endpoint)))
     try:
         page = await etcd.read(CLAIMS.encode())
     except ServiceFailed as failure:
