@@ -30,7 +30,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             if os.environ.get("KVHELM_KEEP_LOGS"):
                 shutil.copy(operator.log, os.environ["KVHELM_KEEP_LOGS"])
     if (state / "etcd.json").exists():
-        from tests.cluster.etcds import stop_etcd
+        from kvhelm.local.plain_etcd import stop_etcd
 
         stop_etcd(state)
     for name in names(state):

@@ -20,8 +20,8 @@ from kvhelm.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from kvhelm.local.cluster import Cluster, up
 from kvhelm.local.lock import locked
 from kvhelm.local.operator import install_operator
+from kvhelm.local.plain_etcd import ensure_etcd
 from kvhelm.local.progress import SILENT
-from tests.cluster.etcds import ensure_etcd
 from tests.cluster.operators import Operator, start_operator
 from tests.cluster.stories import Stories, condition
 

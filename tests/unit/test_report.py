@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READY, STALLED = ConditionType.READY, ConditionType.STALLED
 RECONCILING, AVAILABLE = ConditionType.RECONCILING, ConditionType.AVAILABLE
 METADATA, SCHEDULED = ConditionType.METADATA_READY, ConditionType.SCHEDULED
-EXTERNAL = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
+EXTERNAL: dict[str, Any] = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
 
 
 def conditions(picture: Snapshot) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""An etcd of the user's own, for the pools of the whole run: plain, on loopback."""
+"""An etcd as a user brings it, beside a local cluster: plain, on loopback, for pools to share."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from kvhelm.errors import LocalError
 from kvhelm.local.lock import locked
 from kvhelm.local.processes import Process, alive, spawn, stop
 from kvhelm.local.progress import SILENT
@@ -17,7 +18,10 @@ _START = 30.0
 
 
 def ensure_etcd(folder: Path) -> str:
-    """Return the client URL of the run's etcd; the first worker that asks starts it."""
+    """Return the client URL of the etcd in `folder`; the first who asks starts it.
+
+    Raises LocalError with its log's tail when it does not start.
+    """
     with locked(folder / "etcd.lock", SILENT):
         record = folder / "etcd.json"
         if not record.exists():
@@ -29,7 +33,7 @@ def ensure_etcd(folder: Path) -> str:
 
 
 def stop_etcd(folder: Path) -> None:
-    """Stop the run's etcd, if one was started."""
+    """Stop the etcd in `folder`, if one was started there."""
     record = folder / "etcd.json"
     if record.exists():
         stop([Process(**json.loads(record.read_text())["process"])], grace=10)
@@ -58,7 +62,7 @@ def _start(folder: Path) -> tuple[str, Process]:
                 return url, process
         time.sleep(0.05)  # a process that starts tells nobody else
     stop([process], grace=1)
-    raise AssertionError(f"the etcd did not start:\n{log.read_text()[-2000:]}")
+    raise LocalError(f"the etcd did not start:\n{log.read_text()[-2000:]}")
 
 
 def _free_ports() -> tuple[int, int]:
