@@ -4,7 +4,9 @@ import asyncio
 import os
 import shutil
 import signal
+from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pyhelm3.command import Command
 
@@ -73,9 +75,7 @@ class HelmProcess(Command):  # type: ignore[misc]  # pyhelm3 has no types
         try:
             stdout, stderr = await process.communicate(input)
         except asyncio.CancelledError:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
+            await _end(process)
             raise
         if process.returncode in _TIMED_OUT:
             raise HelmFailed(
@@ -86,3 +86,18 @@ class HelmProcess(Command):  # type: ignore[misc]  # pyhelm3 has no types
         if process.returncode != 0:
             raise classify(stderr.decode(errors="replace"))
         return bytes(stdout)
+
+
+async def _end(process: Process) -> None:
+    """End helm: TERM to its whole group, KILL after the grace; return when all of it has gone.
+
+    To the group, and not to timeout(1) alone: a TERM that meets timeout just after its fork ends
+    it without its child (coreutils 9.1), and the child would hold our pipes for ever.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            # asyncio: returns once the process has ended and nobody holds its pipes.
+            await asyncio.wait_for(process.wait(), _GRACE)
+            return
