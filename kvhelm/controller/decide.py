@@ -181,7 +181,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         )
     if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
-        return _before_helm(snapshot) or Nothing("the place can't be claimed")
+        return _before_helm(snapshot) or Nothing("the place can't be claimed yet")
     return Nothing("the release is as the spec asks")
 
 
@@ -190,8 +190,8 @@ def _before_helm(snapshot: Snapshot) -> Step | None:
     service, spec = snapshot.service, snapshot.pool.spec
     if service is None or snapshot.claimed:
         return None
-    if service.found is None:
-        return Preflight("the metadata service is new to this pool")
+    if service.found is None or service.outdated:
+        return Preflight("the metadata service is new to this pool, or may have changed")
     if service.blocker is None:
         return Claim("the place is free")
     if spec and spec.metadata and spec.metadata.preflight == "Warn":
@@ -247,13 +247,18 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
     if snapshot.foreign:
         return RemoveFinalizer("the release of this name is someone else's and stays")
     if snapshot.namespace_ends:
-        return RemoveFinalizer("the namespace goes with all that is in it, our rights included")
+        # With all that is in it, our right to look at it included.
+        return _let_go(snapshot)
     if snapshot.revisions and not snapshot.uninstalled:
         return _retry_later(snapshot) or Uninstall("the pool is deleted")
     if snapshot.revisions or snapshot.pods or snapshot.workloads:
         return Wait("pods are ending", 10)
     if not snapshot.verified:
         return VerifyUninstalled("nothing that we watch is left")
+    return _let_go(snapshot)
+
+
+def _let_go(snapshot: Snapshot) -> Step:
     if _purges(snapshot):
         return _retry_later(snapshot) or PurgeMetadata("the daemons are gone")
     return RemoveFinalizer("nothing of it is left")

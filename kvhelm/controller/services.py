@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from kvhelm.controller.decide import PREFLIGHT_EVERY
 from kvhelm.controller.snapshot import PoolKey, ServiceView, Trouble
 from kvhelm.errors import MetadataError
 from kvhelm.metadata.findings import Finding
@@ -27,7 +28,9 @@ class _Use:
     subscription: Subscription | None = None
     """None if the endpoints can't even be read; `troubles` says why."""
     troubles: tuple[Trouble, ...] | None = None
-    """What the last preflight found; None if there was none, or it may be outdated."""
+    """What the last preflight found; None if there was none."""
+    outdated_at: float = 0
+    """When, on the event loop's clock, that is no longer taken for granted."""
     claimed: bool = False
 
 
@@ -81,6 +84,7 @@ class Services:
             if health and health.last_success
             else None,
             found=use.troubles,
+            outdated=asyncio.get_running_loop().time() >= use.outdated_at,
             claimed=use.claimed,
         )
 
@@ -89,7 +93,7 @@ class Services:
         use = self._uses[key]
         if use.subscription:
             findings = await use.subscription.service.preflight(place.prefix, uid)
-            use.troubles = tuple(map(_trouble, findings))
+            self._note(use, tuple(map(_trouble, findings)))
 
     async def claim(self, key: PoolKey, place: Place, uid: str) -> None:
         """Claim the place; `view` tells whether it was, or what is in the way."""
@@ -98,16 +102,11 @@ class Services:
         if finding is None:
             use.claimed = True
         else:
-            use.troubles = (_trouble(finding),)
+            self._note(use, (_trouble(finding),))
 
     async def purge(self, key: PoolKey, place: Place, uid: str) -> Purged:
         """Delete what the pool has left there. Raises MetadataError."""
         return await self._service(self._uses[key]).purge(place.prefix, uid)
-
-    def forget_findings(self, key: PoolKey) -> None:
-        """Let the next preflight look anew."""
-        if use := self._uses.get(key):
-            use.troubles = None
 
     def known(self) -> list[tuple[str, str, bool | None, float | None]]:
         """Return kind, endpoints, health and latency (seconds) of every service, for metrics."""
@@ -126,14 +125,19 @@ class Services:
 
         def turned() -> None:
             # Whatever was found before may be mended, or broken, by now.
-            use.troubles = None
+            use.outdated_at = 0
             self.changed([key])
 
         try:
             use.subscription = self._prober.subscribe(place.kind, place.endpoints, turned)
         except MetadataError as error:
-            use.troubles = (Trouble("EndpointInvalid", str(error), blocks=True),)
+            self._note(use, (Trouble("EndpointInvalid", str(error), blocks=True),))
         return use
+
+    @staticmethod
+    def _note(use: _Use, troubles: tuple[Trouble, ...]) -> None:
+        use.troubles = troubles
+        use.outdated_at = asyncio.get_running_loop().time() + PREFLIGHT_EVERY
 
     @staticmethod
     def _service(use: _Use) -> MetadataService:

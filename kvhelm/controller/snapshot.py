@@ -260,7 +260,9 @@ class ServiceView:
     """Seconds."""
     last_success: datetime | None = None
     found: tuple[Trouble, ...] | None = None
-    """What the last preflight found, worst first; None if it is to be done (again)."""
+    """What the last preflight found, worst first; None if there was none."""
+    outdated: bool = False
+    """Whether that may have changed since."""
     claimed: bool = False
     """Whether we claimed the place since we started."""
 

@@ -145,6 +145,10 @@ ROWS = {
         snapshot(pool(EXTERNAL), service=service(found=(TAKEN,))),
         steps.Wait,
     ),
+    "and looked at again": (
+        snapshot(pool(EXTERNAL), service=service(found=(TAKEN,), outdated=True)),
+        steps.Preflight,
+    ),
     "unless the user wants warnings only": (
         snapshot(pool(WARN), service=service(found=(TAKEN,))),
         steps.Install,
@@ -199,6 +203,12 @@ ROWS = {
             service=service(),
         ),
         steps.RemoveFinalizer,
+    ),
+    "keys go also when the namespace takes our rights in it away": (
+        running(
+            pool(EXTERNAL, deleting=True, status=CLAIMED), service=service(), namespace_ends=True
+        ),
+        steps.PurgeMetadata,
     ),
     "keys that are to be kept are kept": (
         snapshot(pool(RETAIN, deleting=True, status=CLAIMED), verified=True, service=service()),
