@@ -29,6 +29,7 @@ from bench.single import measure_single
 from kvhelm.errors import KvhelmError
 from kvhelm.local.cluster import Cluster, down, up
 from kvhelm.local.operator import install_operator
+from kvhelm.local.plain_etcd import ensure_etcd, stop_etcd
 from kvhelm.local.progress import ConsoleProgress, Progress
 
 CLUSTER = "bench"
@@ -58,6 +59,7 @@ def main(
         nodes = nodes_for(2 * pools + 2, managed_etcd=managed)
         cluster = up(CLUSTER, nodes=nodes, state=state, progress=progress)
         operator_kubeconfig = install_operator(cluster)
+        etcd = None if managed else ensure_etcd(state)
         figures = asyncio.run(
             _measure(
                 cluster,
@@ -67,7 +69,7 @@ def main(
                 pools=pools,
                 idle=idle,
                 single=single,
-                managed=managed,
+                etcd=etcd,
             )
         )
         _print(console, _SUMMARY_TITLE, _summary(figures))
@@ -83,6 +85,7 @@ def main(
             progress.say(f"look: KVHELM_STATE={state} kvhelm local status --name {CLUSTER}")
             progress.say(f"stop: KVHELM_STATE={state} kvhelm local down --name {CLUSTER}")
         else:
+            stop_etcd(state)
             down(CLUSTER, state=state, progress=progress)
             shutil.rmtree(state, ignore_errors=True)
 
@@ -96,9 +99,9 @@ async def _measure(
     pools: int,
     idle: float,
     single: int,
-    managed: bool,
+    etcd: str | None,
 ) -> Figures:
-    async with setting_on(cluster, operator_kubeconfig, managed_etcd=managed) as setting:
+    async with setting_on(cluster, operator_kubeconfig, etcd=etcd) as setting:
         operator = await setting.start_operator()
         await operator.until_settled()
 
@@ -137,7 +140,7 @@ async def _measure(
         return Figures(
             environment=_environment(setting),
             pools=pools,
-            managed_etcd=managed,
+            managed_etcd=etcd is None,
             single=one,
             create=created,
             memory=memory,

@@ -23,7 +23,7 @@ PROCESSES = 4
 async def measure_bare(setting: Setting, count: int) -> Bare:
     """Install as many releases, with the flags that kvhelm uses; no operator may be running."""
     loop = asyncio.get_running_loop()
-    spec = parse_spec(spec_for(managed_etcd=setting.managed_etcd))
+    spec = parse_spec(spec_for(setting.etcd))
     turns = asyncio.Semaphore(PROCESSES)
     names = names_for(count)
 

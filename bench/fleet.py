@@ -19,7 +19,7 @@ _PATCHES = 8
 async def measure_create(setting: Setting, operator: Operator, count: int) -> Fleet:
     """Create all pools with one kubectl."""
     loop = asyncio.get_running_loop()
-    spec = spec_for(managed_etcd=setting.managed_etcd)
+    spec = spec_for(setting.etcd)
     names = names_for(count)
     manifest = manifest_for(pool_for(name, NAMESPACE, spec) for name in names)
     await setting.create_namespace(NAMESPACE)

@@ -88,7 +88,11 @@ class Operator:
 async def start_operator(cluster: Cluster, kubeconfig: Path) -> Operator:
     """Start an operator for all namespaces; return it when it listens, before it is ready."""
     log = cluster.paths.logs / f"operator-{os.urandom(3).hex()}.log"
-    options = ("--all-namespaces", "--listen", "127.0.0.1:0")
+    options = (
+        *("--all-namespaces", "--listen", "127.0.0.1:0"),
+        # The pools' etcd is there.
+        *("--allow-endpoint", "127.0.0.0/8"),
+    )
     loop = asyncio.get_running_loop()
     spawned = loop.time()
     process = spawn(

@@ -17,19 +17,16 @@ _PODS_A_NODE = 100
 """A node takes 110; a daemon's default requests (100m, 1.25 GiB) fit that often as well."""
 
 
-def spec_for(*, managed_etcd: bool) -> dict[str, Any]:
-    """Return the sample's spec, with an etcd of the user's own unless the release brings it.
-
-    Nobody dials the etcd: on fake nodes nothing runs.
-    """
+def spec_for(etcd: str | None) -> dict[str, Any]:
+    """Return the sample's spec with the user's etcd at that URL; None: the release brings one."""
     spec: dict[str, Any] = {
         "replicas": 1,
         "service": {"type": "ClusterIP", "port": 9600},
         "cache": {"image": IMAGES[0], "imagePullPolicy": "IfNotPresent"},
         "scheduler": {"gpuType": GPU, "affinityWorkload": "deepseek-coder-33b-instruct"},
     }
-    if not managed_etcd:
-        spec["metadata"] = {"etcd": {"endpoints": ["http://etcd.example:2379"]}}
+    if etcd:
+        spec["metadata"] = {"etcd": {"endpoints": [etcd]}}
     return spec
 
 

@@ -22,8 +22,8 @@ class Setting:
     cluster: Cluster
     client: Client
     """Its administrator."""
-    managed_etcd: bool
-    """Whether each pool's release brings an etcd."""
+    etcd: str | None
+    """URL of the user's etcd that the pools share; None if each pool's release brings one."""
     operator_kubeconfig: Path
     ending: AsyncExitStack
     """What has to be stopped at the end."""
@@ -51,14 +51,14 @@ class Setting:
 
 @asynccontextmanager
 async def setting_on(
-    cluster: Cluster, operator_kubeconfig: Path, *, managed_etcd: bool
+    cluster: Cluster, operator_kubeconfig: Path, *, etcd: str | None
 ) -> AsyncIterator[Setting]:
     """Connect to the control plane; operators that were started end with the context."""
     async with (
         await Client.connect(cluster.kubeconfig) as client,
         AsyncExitStack() as ending,
     ):
-        yield Setting(cluster, client, managed_etcd, operator_kubeconfig, ending)
+        yield Setting(cluster, client, etcd, operator_kubeconfig, ending)
 
 
 async def run(command: list[str], stdin: str, environment: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ async def measure_single(setting: Setting, times: int) -> Single:
     def note(what: str, begun: float, ended: float) -> None:
         seconds[what].append(round(ended - begun, 4))
 
-    spec = spec_for(managed_etcd=setting.managed_etcd)
+    spec = spec_for(setting.etcd)
     await setting.create_namespace(NAMESPACE)
     async with (
         watching(client, POOLS, NAMESPACE) as pools,

@@ -6,11 +6,13 @@ The values are the pool's spec, word for word, plus `pool`, which says whose rel
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from kvhelm.api.fields import LabelKey, Part
+from kvhelm.api.fields import EtcdEndpoint, LabelKey, Part
+from kvhelm.api.metadata import Etcd, Metadata
 from kvhelm.api.v1alpha1 import CONTROLLER_FIELDS, PoolSpec
 
 RELEASE_NAME_LIMIT = 53
@@ -45,6 +47,18 @@ class Defaults(Part):
     """Node label that holds the GPU's type."""
     affinity_workload_label: LabelKey | None = None
     """Pod label that holds the workload's name."""
+    etcd_endpoints: Annotated[tuple[EtcdEndpoint, ...], Field(max_length=9)] = ()
+    """The etcd of pools that say nothing of metadata; each gets one of its own if empty."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pool's metadata lies in a service that the user runs."""
+
+    kind: str
+    """etcd or redis."""
+    endpoints: tuple[str, ...]
+    prefix: str
 
 
 def digest(data: Any) -> str:
@@ -74,6 +88,25 @@ def metadata_prefix(namespace: str, name: str, uid: str) -> str:
     return f"/kvhelm/{namespace}/{name}/{uid[:8]}"
 
 
+def metadata_for(spec: PoolSpec, defaults: Defaults) -> Metadata | None:
+    """Return the metadata service of a pool: its own word, or the cluster-wide default."""
+    if spec.metadata is None and defaults.etcd_endpoints:
+        return Metadata(etcd=Etcd(endpoints=list(defaults.etcd_endpoints)))
+    return spec.metadata
+
+
+def place_for(
+    spec: PoolSpec, *, name: str, namespace: str, uid: str, defaults: Defaults
+) -> Place | None:
+    """Return where the pool's metadata lies; None for an etcd of the pool's own."""
+    metadata = metadata_for(spec, defaults)
+    if metadata is None or metadata.external is None:
+        return None
+    kind, endpoints = metadata.external
+    own = metadata.etcd.prefix if metadata.etcd else None
+    return Place(kind, endpoints, own or metadata_prefix(namespace, name, uid))
+
+
 def values_for(
     spec: PoolSpec, *, name: str, namespace: str, uid: str, defaults: Defaults
 ) -> dict[str, Any]:
@@ -86,7 +119,7 @@ def values_for(
         by_alias=True,
         exclude_unset=True,
         exclude_none=True,
-        exclude={*CONTROLLER_FIELDS, "replicas"},
+        exclude=CONTROLLER_FIELDS | {"replicas": True},
     )
     scheduler = dict(values.get("scheduler", {}))
     if defaults.gpu_type_label and "gpuType" in scheduler:
@@ -95,6 +128,11 @@ def values_for(
         scheduler.setdefault("affinityWorkloadLabel", defaults.affinity_workload_label)
     if scheduler:
         values["scheduler"] = scheduler
+    metadata = metadata_for(spec, defaults)
+    if metadata is not None and metadata is not spec.metadata:
+        values["metadata"] = metadata.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude_none=True
+        )
     values["pool"] = {
         "name": name,
         "namespace": namespace,

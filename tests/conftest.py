@@ -29,6 +29,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             operator.stop()
             if os.environ.get("KVHELM_KEEP_LOGS"):
                 shutil.copy(operator.log, os.environ["KVHELM_KEEP_LOGS"])
+    if (state / "etcd.json").exists():
+        from kvhelm.local.plain_etcd import stop_etcd
+
+        stop_etcd(state)
     for name in names(state):
         down(name, state=state)
     shutil.rmtree(state, ignore_errors=True)

@@ -24,6 +24,7 @@ CHART_FLAGS = (
     "logtostderr",
     "meta",
     "metrics",
+    "redis_endpoint",
     "reserve_memory",
     "rpc",
     "rpc_socket_port",

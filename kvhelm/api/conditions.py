@@ -82,7 +82,18 @@ class Reason(StrEnum):
     NO_DAEMON = "NoDaemon", "No daemon serves."
     ETCD_READY = "EtcdReady", "The pool's own etcd is ready (judged by its StatefulSet)."
     ETCD_NOT_READY = "EtcdNotReady", "The pool's own etcd is not ready."
-    NOT_PROBED = "NotProbed", "kvhelm does not ask this metadata service; the daemons do."
+    SERVICE_HEALTHY = "ServiceHealthy", "The metadata service does what the daemons need."
+    NOT_PROBED = "NotProbed", "kvhelm has not asked this metadata service yet."
+    UNTESTED = (
+        "Untested",
+        "The service is healthy; a running vineyardd on redis is untested, and needs an image "
+        "built with redis.",
+    )
+    METADATA_WAITING = (
+        "MetadataWaiting",
+        "The deleted pool's keys can't be purged yet; the message says what waits and how to let "
+        "go.",
+    )
     PODS_SCHEDULED = "PodsScheduled", "Every pod has a node."
     UNSCHEDULABLE = "Unschedulable", "A pod has no node; the message is the scheduler's own."
     NO_PODS = "NoPods", "There are no pods to schedule yet."

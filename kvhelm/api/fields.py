@@ -30,6 +30,7 @@ _IMAGE = (
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 )
 _ENDPOINT = rf"^http://([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):{_PORT}$"
+_REDIS = rf"^redis://([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):{_PORT}$"
 _PREFIX = r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}$"
 
 
@@ -247,6 +248,31 @@ EtcdEndpoint = Annotated[
     ),
 ]
 """A client URL of an etcd: http://HOST:PORT. vineyardd speaks no TLS and sends no password."""
+
+RedisEndpoint = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=_REDIS,
+        json_schema_extra=rules(
+            rule(
+                "!self.startsWith('rediss://')",
+                "vineyardd speaks no TLS: use a redis:// URL",
+            ),
+            rule(
+                "!self.contains('@')",
+                "vineyardd sends no user and password: use a redis without authentication",
+            ),
+            rule(
+                f"self.startsWith('rediss://') || self.contains('@') || self.matches(r'{_REDIS}')",
+                "must be redis://HOST:PORT, without a database number or path",
+            ),
+        ),
+    ),
+]
+"""The URL of a redis: redis://HOST:PORT. vineyardd speaks no TLS, sends no password and uses
+database 0."""
 
 KeyPrefix = Annotated[
     str,

@@ -58,14 +58,24 @@ class ReleaseStatus(Part):
 
 
 class MetadataStatus(Part):
-    """The metadata service that the pool uses."""
+    """The metadata service that the pool uses. Numbers are those of when MetadataReady turned."""
 
-    kind: Literal["etcd", "managed"]
-    """etcd: the user's own. managed: one of the pool's own."""
+    kind: Literal["etcd", "redis", "managed"]
+    """etcd, redis: the user's own. managed: an etcd of the pool's own."""
     endpoints: Annotated[
         list[Annotated[str, StringConstraints(max_length=512)]], Field(max_length=9)
     ]
-    """Client URLs that the daemons were given."""
+    """URLs that the daemons were given."""
+    prefix: Annotated[str, StringConstraints(max_length=330)] | None = None
+    """Prefix of the pool's keys, once it is claimed for this pool."""
+    version: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """Version of the service."""
+    cluster_id: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """Which data set it is: another one when the service was wiped or replaced."""
+    latency_milliseconds: Annotated[int, Field(ge=0)] | None = None
+    """How long a read took."""
+    last_success: datetime | None = None
+    """When it was last seen healthy."""
 
 
 class PoolStatus(Part):

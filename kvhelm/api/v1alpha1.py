@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from kvhelm.api.cache import CHART_ENV, CHART_FLAGS, Cache, Spill
 from kvhelm.api.fields import Part, rule, rules
-from kvhelm.api.metadata import Metadata
+from kvhelm.api.metadata import Deletion, Metadata
 from kvhelm.api.scheduler import Scheduler
 from kvhelm.api.service import Service
 
@@ -25,6 +25,7 @@ __all__ = [
     "SHORT_NAME",
     "VERSION",
     "Cache",
+    "Deletion",
     "Metadata",
     "PoolSpec",
     "Scheduler",
@@ -52,7 +53,14 @@ class PoolSpec(Part):
                 "(has(self.cache.socket) && self.cache.socket == 'EmptyDir')",
                 "scheduler.spreadPolicy None needs cache.socket EmptyDir: "
                 "two daemons on one node would fight over the socket's path",
-            )
+            ),
+            rule(
+                "!has(self.deletion) || !has(self.deletion.metadata) || "
+                "self.deletion.metadata != 'Retain' || "
+                "(has(self.metadata) && !has(self.metadata.managed))",
+                "deletion.metadata Retain needs a metadata service of your own: the pool's own "
+                "etcd is deleted with the pool",
+            ),
         )
     )
 
@@ -70,10 +78,18 @@ class PoolSpec(Part):
     """The metadata service; an etcd of the pool's own (managed) if left out."""
     revision_history_limit: Annotated[int, Field(ge=1, le=50)] = 5
     """How many Helm revisions are kept, the current one included."""
+    deletion: Deletion = Deletion()
+    """What happens to what a deleted pool has left outside the cluster."""
 
 
-CONTROLLER_FIELDS = frozenset({"suspend", "revision_history_limit"})
-"""Fields that steer the controller; no part of the chart's values."""
+CONTROLLER_FIELDS: dict[str, Any] = {
+    "suspend": True,
+    "revision_history_limit": True,
+    "deletion": True,
+    "metadata": {"preflight": True},
+}
+"""Fields that steer the controller; no part of the chart's values. In the form that pydantic's
+`exclude` takes: True is the whole field."""
 
 
 def parse_spec(spec: Any) -> PoolSpec:

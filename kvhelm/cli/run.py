@@ -14,6 +14,7 @@ from kvhelm import assets
 from kvhelm.controller.operator import run
 from kvhelm.controller.settings import Settings
 from kvhelm.errors import SpecError
+from kvhelm.metadata.policy import DialPolicy
 from kvhelm.values import Defaults
 
 
@@ -61,6 +62,26 @@ def command(
         str | None,
         typer.Option(help="Pod label of the workload, for pools that set none."),
     ] = None,
+    etcd_endpoint: Annotated[
+        list[str],
+        typer.Option(
+            metavar="URL",
+            help="Client URL of the etcd of pools that say nothing of metadata; several times for "
+            "several. Without it each of them gets an etcd of its own.",
+        ),
+    ] = [],  # noqa: B006
+    allow_endpoint: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CIDR|HOST",
+            help="Only these addresses and host patterns may be dialled for metadata. Loopback and "
+            "link-local addresses need a CIDR of their own here.",
+        ),
+    ] = [],  # noqa: B006
+    deny_endpoint: Annotated[
+        list[str],
+        typer.Option(metavar="CIDR|HOST", help="These may not, whatever is allowed."),
+    ] = [],  # noqa: B006
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the operator: one Helm release for each KVCachePool of the watched namespaces."""
@@ -69,11 +90,17 @@ def command(
         raise SpecError("give either --namespace (once or more) or --all-namespaces")
     try:
         defaults = Defaults(
-            gpu_type_label=gpu_type_label, affinity_workload_label=affinity_workload_label
+            gpu_type_label=gpu_type_label,
+            affinity_workload_label=affinity_workload_label,
+            etcd_endpoints=etcd_endpoint,
         )
     except ValidationError as error:
         first = error.errors()[0]
-        option = str(first["loc"][0]).replace("Label", "-label").replace("Type", "-type")
+        option = {
+            "gpuTypeLabel": "gpu-type-label",
+            "affinityWorkloadLabel": "affinity-workload-label",
+            "etcdEndpoints": "etcd-endpoint",
+        }[str(first["loc"][0])]
         raise SpecError(f"--{option}: {first['msg']}") from None
     logging.basicConfig(
         level=log_level.upper(),
@@ -92,6 +119,7 @@ def command(
         helm_deadline=helm_deadline,
         listen=listen,
         defaults=defaults,
+        dial=DialPolicy.of(allow_endpoint, deny_endpoint),
     )
     asyncio.run(_until_signalled(settings))
 

@@ -6,8 +6,11 @@ from functools import singledispatchmethod
 
 from kvhelm.controller.decide import (
     AddFinalizer,
+    Claim,
     Install,
+    Preflight,
     PruneHistory,
+    PurgeMetadata,
     Recheck,
     RemoveFinalizer,
     Scale,
@@ -17,6 +20,7 @@ from kvhelm.controller.decide import (
     VerifyUninstalled,
 )
 from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     FINALIZER,
     REPLICAS_MANAGER,
@@ -42,6 +46,7 @@ from kvhelm.kube.resource import (
     SERVICES,
     STATEFUL_SETS,
 )
+from kvhelm.values import Place
 
 RELEASE_KINDS = (
     SERVICES,
@@ -74,6 +79,7 @@ class Actor:
     chart: Chart
     observer: Observer
     events: EventRecorder
+    services: Services
 
     @singledispatchmethod
     async def act(self, step: Step, snapshot: Snapshot, memory: Memory) -> float | None:
@@ -142,10 +148,38 @@ class Actor:
             )
             left += [f"{kind.kind}/{item['metadata']['name']}" for item in page.items]
         memory.leftovers = tuple(left)
-        if left:
-            return _VERIFY_EVERY
-        await self._remove_finalizer(snapshot)
-        return None
+        memory.verified = not left
+        return _VERIFY_EVERY if left else 0
+
+    @act.register
+    async def _(self, step: Preflight, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.preflight(pool.key, place, pool.uid)
+        return 0
+
+    @act.register
+    async def _(self, step: Claim, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.claim(pool.key, place, pool.uid)
+        return 0
+
+    @act.register
+    async def _(self, step: PurgeMetadata, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        purged = await self.services.purge(pool.key, place, pool.uid)
+        memory.purged = True
+        said = f"{purged.keys} keys of {place.kind} deleted"
+        if purged.remaining:
+            said += (
+                f"; {purged.remaining} keys stay, since {place.kind} can't tell whose they are: "
+                "empty it before another pool uses it"
+            )
+        if purged.refused:
+            said = f"Nothing deleted: {purged.refused.message}"
+        kept = purged.remaining or purged.refused
+        reference = pool.reference()
+        self.events.record(reference, "Warning" if kept else "Normal", "MetadataPurged", said)
+        return 0
 
     @act.register
     async def _(self, step: Recheck, snapshot: Snapshot, memory: Memory) -> float:
@@ -238,3 +272,8 @@ class Actor:
         except NotFound:
             return True
         return "deletionTimestamp" in found["metadata"]
+
+
+def _place_of(snapshot: Snapshot) -> Place:
+    assert snapshot.service is not None  # noqa: S101 - decide takes these steps only then
+    return snapshot.service.place

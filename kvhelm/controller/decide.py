@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 
+PREFLIGHT_EVERY = 15.0
+"""Seconds between checks of a metadata service that can't be used yet."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -56,6 +59,21 @@ class AddFinalizer(Step):
 
 
 @dataclass(frozen=True)
+class Preflight(Step):
+    """Check the metadata service before anything is built on it."""
+
+
+@dataclass(frozen=True)
+class Claim(Step):
+    """Claim the pool's place in its metadata service."""
+
+
+@dataclass(frozen=True)
+class PurgeMetadata(Step):
+    """Delete the pool's keys from its metadata service."""
+
+
+@dataclass(frozen=True)
 class Install(Step):
     """Make the first revision; `parked` creates the StatefulSet at 0 daemons."""
 
@@ -91,7 +109,7 @@ class Uninstall(Step):
 
 @dataclass(frozen=True)
 class VerifyUninstalled(Step):
-    """Look whether the uninstall left anything, and let the pool go if not."""
+    """Look whether the uninstall left anything."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         return (
             _failed_before(snapshot, policy)
             or _retry_later(snapshot)
+            or _before_helm(snapshot)
             or Install("the pool has no release yet", parked=replicas == 0)
         )
     if current.pending:
@@ -151,6 +170,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         return (
             _failed_before(snapshot, policy)
             or _retry_later(snapshot)
+            or _before_helm(snapshot)
             or Upgrade(changed, current.number + 1)
         )
     if len(snapshot.revisions) > keep:
@@ -159,7 +179,24 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             f"{len(snapshot.revisions)} revisions, {keep} kept",
             tuple(revision.secret for revision in oldest),
         )
+    if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
+        # Installed in spite of its preflight: the place is claimed when that becomes possible.
+        return _before_helm(snapshot) or Nothing("the place can't be claimed yet")
     return Nothing("the release is as the spec asks")
+
+
+def _before_helm(snapshot: Snapshot) -> Step | None:
+    """Return what is to do about the metadata service before a release is built on it."""
+    service, spec = snapshot.service, snapshot.pool.spec
+    if service is None or snapshot.claimed:
+        return None
+    if service.found is None or service.outdated:
+        return Preflight("the metadata service is new to this pool, or may have changed")
+    if service.blocker is None:
+        return Claim("the place is free")
+    if spec and spec.metadata and spec.metadata.preflight == "Warn":
+        return None
+    return Wait(service.blocker.message, PREFLIGHT_EVERY)
 
 
 def _changed(snapshot: Snapshot, policy: Policy) -> str:
@@ -210,9 +247,29 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
     if snapshot.foreign:
         return RemoveFinalizer("the release of this name is someone else's and stays")
     if snapshot.namespace_ends:
-        return RemoveFinalizer("the namespace goes with all that is in it, our rights included")
+        # With all that is in it, our right to look at it included.
+        return _let_go(snapshot)
     if snapshot.revisions and not snapshot.uninstalled:
         return _retry_later(snapshot) or Uninstall("the pool is deleted")
     if snapshot.revisions or snapshot.pods or snapshot.workloads:
         return Wait("pods are ending", 10)
-    return VerifyUninstalled("nothing that we watch is left")
+    if not snapshot.verified:
+        return VerifyUninstalled("nothing that we watch is left")
+    return _let_go(snapshot)
+
+
+def _let_go(snapshot: Snapshot) -> Step:
+    if _purges(snapshot):
+        return _retry_later(snapshot) or PurgeMetadata("the daemons are gone")
+    return RemoveFinalizer("nothing of it is left")
+
+
+def _purges(snapshot: Snapshot) -> bool:
+    """Tell whether the pool's keys are still to be deleted."""
+    spec = snapshot.pool.spec
+    return (
+        snapshot.claimed
+        and not snapshot.purged
+        and not snapshot.pool.abandons_metadata
+        and not (spec and spec.deletion.metadata == "Retain")
+    )

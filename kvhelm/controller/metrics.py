@@ -90,6 +90,24 @@ class _Live(Collector):
             pools.add_metric([status, reason], count)
         yield pools
 
+        healthy = GaugeMetricFamily(
+            "kvhelm_metadata_healthy",
+            "Whether a metadata service does what daemons need (no sample before its first probe)",
+            labels=["kind", "endpoints"],
+        )
+        latency = GaugeMetricFamily(
+            "kvhelm_metadata_latency_seconds",
+            "Seconds that a read of a metadata service took",
+            labels=["kind", "endpoints"],
+        )
+        for kind, endpoints, well, seconds in self._observer.services.known():
+            if well is not None:
+                healthy.add_metric([kind, endpoints], int(well))
+            if seconds is not None:
+                latency.add_metric([kind, endpoints], seconds)
+        yield healthy
+        yield latency
+
         queued = GaugeMetricFamily("kvhelm_queue", "Pools in the work queue", labels=["state"])
         queued.add_metric(["waiting"], len(self._queue))
         queued.add_metric(["in_flight"], self._queue.in_flight)

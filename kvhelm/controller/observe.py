@@ -8,6 +8,7 @@ from typing import Any
 
 from kvhelm.api.status import FailedAttempt
 from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     Failure,
     Pod,
@@ -26,7 +27,7 @@ from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
-from kvhelm.values import Defaults, digest, values_for
+from kvhelm.values import Defaults, Place, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
 
@@ -40,6 +41,8 @@ class KnownPool:
     pool: Pool
     values: dict[str, Any] | None
     spec_digest: str
+    place: Place | None = None
+    """Where its metadata lies, if in a service that the user runs."""
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Memory:
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
     namespace_ends: bool = False
+    verified: bool = False
+    purged: bool = False
     report_at: float | None = None
     """When a status that shows only progress is to be written."""
 
@@ -76,14 +81,10 @@ class Watches:
             pool = pool_from(obj)
             if pool.spec is None:
                 return KnownPool(pool, None, "")
-            values = values_for(
-                pool.spec,
-                name=pool.key.name,
-                namespace=pool.key.namespace,
-                uid=pool.uid,
-                defaults=defaults,
-            )
-            return KnownPool(pool, values, digest(values))
+            identity = {"name": pool.key.name, "namespace": pool.key.namespace, "uid": pool.uid}
+            values = values_for(pool.spec, **identity, defaults=defaults)
+            place = place_for(pool.spec, **identity, defaults=defaults)
+            return KnownPool(pool, values, digest(values), place)
 
         self.pools: Reflector[KnownPool] = Reflector(client, POOLS, known_pool, namespace=namespace)
         # Metadata alone: what a revision is stands in its Secret's labels.
@@ -155,6 +156,7 @@ class Observer:
     namespaces: tuple[str, ...]
     defaults: Defaults
     changed: Changed
+    services: Services
     memory: dict[PoolKey, Memory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -199,7 +201,9 @@ class Observer:
         known = self.known(key)
         if known is None:
             self.memory.pop(key, None)
+            self.services.follow(key, None)
             return None
+        self.services.follow(key, known.place)
         now = asyncio.get_running_loop().time()
         watches = self.watches(key.namespace)
         pool = known.pool
@@ -235,6 +239,9 @@ class Observer:
             pods=pods,
             refused=self._refused(watches, workloads, pods),
             namespace_ends=memory.namespace_ends,
+            service=self.services.view(key, known.place) if known.place else None,
+            verified=memory.verified,
+            purged=memory.purged,
             expected_revision=memory.expected_revision,
             uninstalled=memory.uninstalled,
             failed=memory.failed,

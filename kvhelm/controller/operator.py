@@ -14,14 +14,24 @@ from time import monotonic
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, FailedAttempt, PoolStatus
 from kvhelm.controller.act import RECHECK_EVERY, Actor
-from kvhelm.controller.decide import Install, Nothing, Policy, Step, Uninstall, Upgrade, decide
+from kvhelm.controller.decide import (
+    Install,
+    Nothing,
+    Policy,
+    PurgeMetadata,
+    Step,
+    Uninstall,
+    Upgrade,
+    decide,
+)
 from kvhelm.controller.http import serving
 from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.report import is_progress, merge_patch, status_for
+from kvhelm.controller.services import Services
 from kvhelm.controller.settings import Settings
 from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
-from kvhelm.errors import KubeError
+from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.chart import Chart, load_chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.errors import HelmFailed
@@ -77,7 +87,7 @@ class Reconciler:
                 self._queue.add(key)
                 return
             seconds = await self._actor.act(step, snapshot, memory)
-            if isinstance(step, (Install, Upgrade, Uninstall, Nothing)):
+            if isinstance(step, (Install, Upgrade, Uninstall, PurgeMetadata, Nothing)):
                 memory.failure, memory.failures = None, 0
                 self._told = ""
         except HelmFailed as error:
@@ -88,6 +98,9 @@ class Reconciler:
             seconds = self._remember_refusal(snapshot, memory, error)
             if isinstance(error, Forbidden) and snapshot.pool.deleting:
                 await self._look_at_namespace(snapshot, memory)
+        except MetadataError as error:
+            self._put_off(snapshot, memory, Reason.METADATA_WAITING, str(error))
+            seconds = 0
         finally:
             self._metrics.reconcile_seconds.labels(type(step).__name__).observe(monotonic() - begun)
         if seconds == 0:
@@ -230,7 +243,9 @@ async def _run_until_lost(settings: Settings, chart: Chart, stop: asyncio.Event)
     async with AsyncExitStack() as stack:
         client = await Client.connect(settings.kubeconfig, settings.context)
         await stack.enter_async_context(client)
-        observer = Observer(client, settings.namespaces, settings.defaults, changed)
+        services = Services(settings.dial, changed)
+        stack.push_async_callback(services.close)
+        observer = Observer(client, settings.namespaces, settings.defaults, changed, services)
         await stack.enter_async_context(observer.watching())
         metrics.watch(client, observer, queue)
         synced = asyncio.create_task(observer.synced(), name="wait for the caches")
@@ -253,7 +268,7 @@ async def _run_until_lost(settings: Settings, chart: Chart, stop: asyncio.Event)
             _helm_environment(settings) | {"KUBECACHEDIR": stack.enter_context(_memory_folder())},
             metrics.helm_ended,
         )
-        actor = Actor(client, helm, chart, observer, events)
+        actor = Actor(client, helm, chart, observer, events, services)
         reconciler = Reconciler(observer, actor, queue, metrics)
         await _lead(settings, stop, client, synced, queue, reconciler, metrics)
 

@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
-from kvhelm.api.v1alpha1 import PoolSpec
 from kvhelm.controller.decide import Policy, Recheck, Stall, Step, is_current
-from kvhelm.controller.snapshot import Snapshot, Workload
+from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
 
 State = Literal["True", "False", "Unknown"]
 
@@ -25,7 +24,7 @@ class Verdict:
     """One condition before it has a time: status, reason and a sentence."""
 
     status: State
-    reason: Reason
+    reason: str
     message: str
 
 
@@ -38,7 +37,7 @@ def status_for(
     daemons = snapshot.daemons
     spec = pool.spec
     verdicts = verdicts_for(snapshot, step, policy)
-    known = {condition.type: condition for condition in before.conditions}
+    known = _known(snapshot)
     conditions = [
         _condition(kind, verdict, known.get(kind), pool.generation, now)
         for kind, verdict in verdicts.items()
@@ -63,7 +62,7 @@ def status_for(
             chart=chart,
             failed=failed,
         ),
-        metadata=_metadata_status(spec, snapshot) if spec else None,
+        metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
     )
 
@@ -96,12 +95,13 @@ def _ready(
 ) -> Verdict:
     pool = snapshot.pool
     if pool.deleting:
-        left = f"; left so far: {', '.join(snapshot.leftovers)}" if snapshot.leftovers else ""
-        return Verdict("False", Reason.DELETING, f"{Reason.DELETING.meaning}{left}")
+        return _deleting(snapshot)
     if stalled:
         return Verdict("False", stalled.reason, stalled.message)
     if pool.spec is None or pool.spec.suspend:
         return Verdict("Unknown", Reason.SUSPENDED, Reason.SUSPENDED.meaning)
+    if not snapshot.claimed and metadata.status == "False" and snapshot.service:
+        return Verdict("False", metadata.reason, metadata.message)
     if snapshot.failure:
         return Verdict("False", snapshot.failure.reason, snapshot.failure.message)
     if snapshot.current is None:
@@ -111,6 +111,20 @@ def _ready(
         reason = Reason.INSTALLING if first or snapshot.daemons is None else Reason.UPGRADING
         return Verdict("False", reason, reason.meaning)
     return _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled)
+
+
+def _deleting(snapshot: Snapshot) -> Verdict:
+    if snapshot.verified and snapshot.failure:
+        pool = snapshot.pool
+        return Verdict(
+            "False",
+            Reason.METADATA_WAITING,
+            f"The pool's keys can't be purged: {snapshot.failure.message} To let the pool go and "
+            f"leave them: kubectl -n {pool.key.namespace} annotate kvcp {pool.key.name} "
+            f"{ABANDON}=true",
+        )
+    left = f"; left so far: {', '.join(snapshot.leftovers)}" if snapshot.leftovers else ""
+    return Verdict("False", Reason.DELETING, f"{Reason.DELETING.meaning}{left}")
 
 
 def _rollout(daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdict) -> Verdict:
@@ -167,9 +181,8 @@ def _available(snapshot: Snapshot) -> Verdict:
 
 
 def _metadata_ready(snapshot: Snapshot) -> Verdict:
-    spec = snapshot.pool.spec
-    if spec and spec.metadata and spec.metadata.etcd:
-        return Verdict("Unknown", Reason.NOT_PROBED, Reason.NOT_PROBED.meaning)
+    if snapshot.service:
+        return _service_ready(snapshot, snapshot.service)
     etcd = snapshot.etcd
     if etcd is None:
         return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
@@ -181,6 +194,25 @@ def _metadata_ready(snapshot: Snapshot) -> Verdict:
         Reason.ETCD_NOT_READY,
         f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready",
     )
+
+
+def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
+    spec = snapshot.pool.spec
+    warns = bool(spec and spec.metadata and spec.metadata.preflight == "Warn")
+    # Who asks only for warnings says that we may not see what the daemons see.
+    bad: State = "Unknown" if warns else "False"
+    trouble = service.trouble or (None if snapshot.claimed else service.blocker)
+    if trouble:
+        return Verdict(bad, trouble.reason, trouble.message)
+    if service.healthy is None:
+        before = _known(snapshot).get(ConditionType.METADATA_READY)
+        if before and before.observed_generation == snapshot.pool.generation:
+            # A restart of ours is no news of the service.
+            return Verdict(before.status, before.reason, before.message)
+        return Verdict("Unknown", Reason.NOT_PROBED, Reason.NOT_PROBED.meaning)
+    reason = Reason.UNTESTED if service.place.kind == "redis" else Reason.SERVICE_HEALTHY
+    warnings = [f"{found.reason}: {found.message}" for found in service.found or ()]
+    return Verdict("True", reason, " ".join([reason.meaning, *warnings]))
 
 
 def _scheduled(snapshot: Snapshot) -> Verdict:
@@ -196,9 +228,34 @@ def _scheduled(snapshot: Snapshot) -> Verdict:
     return Verdict("Unknown", Reason.PODS_NOT_READY, "A pod waits for the scheduler.")
 
 
-def _metadata_status(spec: PoolSpec, snapshot: Snapshot) -> MetadataStatus | None:
-    if spec.metadata and spec.metadata.etcd:
-        return MetadataStatus(kind="etcd", endpoints=list(spec.metadata.etcd.endpoints))
+def _metadata_status(snapshot: Snapshot, ready: Verdict) -> MetadataStatus | None:
+    service = snapshot.service
+    if service is None:
+        return _managed_status(snapshot)
+    before = snapshot.pool.status.metadata
+    turned = _known(snapshot).get(ConditionType.METADATA_READY)
+    now = MetadataStatus(
+        kind=service.place.kind,
+        endpoints=list(service.place.endpoints),
+        prefix=service.place.prefix if snapshot.claimed else None,
+        version=service.version or (before.version if before else None),
+        cluster_id=service.cluster_id or (before.cluster_id if before else None),
+        latency_milliseconds=round(service.latency * 1000) if service.latency else None,
+        last_success=service.last_success or (before.last_success if before else None),
+    )
+    if before is None or turned is None:
+        return now
+    # Numbers that always move are no reason to write.
+    moving = {
+        "latency_milliseconds": before.latency_milliseconds,
+        "last_success": before.last_success,
+    }
+    still = now.model_copy(update=moving)
+    same = still == before and (turned.status, turned.reason) == (ready.status, ready.reason)
+    return before if same else now
+
+
+def _managed_status(snapshot: Snapshot) -> MetadataStatus | None:
     etcd = snapshot.etcd
     if etcd is None:
         return None
@@ -209,6 +266,10 @@ def _metadata_status(spec: PoolSpec, snapshot: Snapshot) -> MetadataStatus | Non
             for member in range(etcd.replicas)
         ],
     )
+
+
+def _known(snapshot: Snapshot) -> dict[str, Condition]:
+    return {condition.type: condition for condition in snapshot.pool.status.conditions}
 
 
 def _condition(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kvhelm.metadata.policy import DialPolicy
 from kvhelm.values import Defaults
 
 
@@ -32,3 +33,5 @@ class Settings:
     """HOST:PORT of liveness, readiness and metrics."""
     defaults: Defaults = field(default_factory=Defaults)
     """Settings that take the place of chart defaults."""
+    dial: DialPolicy = field(default_factory=DialPolicy)
+    """Which endpoints of metadata services may be dialled."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,10 +13,13 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
 from kvhelm.helm.releases import Revision
-from kvhelm.values import release_name
+from kvhelm.values import Place, release_name
 
 FINALIZER = "kvcache.aibrix.ai/uninstall"
 """Keeps a deleted pool until its release is uninstalled."""
+
+ABANDON = "kvcache.aibrix.ai/abandon-metadata"
+"""Annotation that lets a deleted pool go without purging its metadata, if "true"."""
 
 REPLICAS_MANAGER = "kvhelm"
 """Field manager that writes a StatefulSet's replicas; helm's own is `helm`."""
@@ -71,6 +75,12 @@ class Pool:
     def finalizers(self) -> list[str]:
         """The finalizers on it, ours and others'."""
         return list(self.raw["metadata"].get("finalizers") or [])
+
+    @property
+    def abandons_metadata(self) -> bool:
+        """Whether its keys may stay where they can't be deleted."""
+        annotations = self.raw["metadata"].get("annotations") or {}
+        return annotations.get(ABANDON) == "true"
 
     @cached_property
     def release(self) -> str:
@@ -227,6 +237,42 @@ def refused_pod_from(event: Mapping[str, Any]) -> RefusedPod:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """One thing that is wrong with a metadata service: a reason word and what to change."""
+
+    reason: str
+    message: str
+    blocks: bool
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """What is known of the metadata service that a pool brings."""
+
+    place: Place
+    healthy: bool | None = None
+    """As last probed; None before that."""
+    trouble: Trouble | None = None
+    """Why it is not healthy."""
+    version: str | None = None
+    cluster_id: str | None = None
+    latency: float | None = None
+    """Seconds."""
+    last_success: datetime | None = None
+    found: tuple[Trouble, ...] | None = None
+    """What the last preflight found, worst first; None if there was none."""
+    outdated: bool = False
+    """Whether that may have changed since."""
+    claimed: bool = False
+    """Whether we claimed the place since we started."""
+
+    @property
+    def blocker(self) -> Trouble | None:
+        """The worst finding, if it makes the service useless to a pool."""
+        return self.found[0] if self.found and self.found[0].blocks else None
+
+
+@dataclass(frozen=True)
 class Failure:
     """A step that failed and is tried again by itself."""
 
@@ -251,6 +297,12 @@ class Snapshot:
     refused: RefusedPod | None = None
     namespace_ends: bool = False
     """Whether the namespace was seen to be deleted, when it refused us something."""
+    service: ServiceView | None = None
+    """The metadata service that the pool brings; None for an etcd of the pool's own."""
+    verified: bool = False
+    """Whether the uninstall was seen to have left nothing."""
+    purged: bool = False
+    """Whether the pool's keys are gone from its metadata service, or none of ours."""
     expected_revision: int = 0
     """The revision that our last helm process made: the caches may still be behind it."""
     uninstalled: bool = False
@@ -270,6 +322,18 @@ class Snapshot:
     def current(self) -> Revision | None:
         """The current revision: the highest, not the one labelled deployed."""
         return self.revisions[-1] if self.revisions else None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the pool's place in its metadata service is known to be its own."""
+        if self.service is None:
+            return False
+        known = self.pool.status.metadata
+        return self.service.claimed or (
+            known is not None
+            and known.prefix == self.service.place.prefix
+            and tuple(known.endpoints) == self.service.place.endpoints
+        )
 
     @property
     def foreign(self) -> bool:

@@ -21,6 +21,13 @@ _COLUMNS = (
     ("Revision", "integer", ".status.release.revision", 0, "Revision of the Helm release"),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since the pool was created"),
     ("Metadata", "string", ".status.metadata.kind", 1, "Kind of the metadata service"),
+    (
+        "Metadata-Ready",
+        "string",
+        '.status.conditions[?(@.type=="MetadataReady")].reason',
+        1,
+        "What is known of the metadata service",
+    ),
     ("Endpoint", "string", ".status.endpoint", 1, "HOST:PORT of the pool"),
     ("Release", "string", ".status.release.name", 1, "Name of the Helm release"),
     ("Message", "string", _ready("message"), 1, "What a person should know"),

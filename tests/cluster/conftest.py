@@ -20,6 +20,7 @@ from kvhelm.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from kvhelm.local.cluster import Cluster, up
 from kvhelm.local.lock import locked
 from kvhelm.local.operator import install_operator
+from kvhelm.local.plain_etcd import ensure_etcd
 from kvhelm.local.progress import SILENT
 from tests.cluster.operators import Operator, start_operator
 from tests.cluster.stories import Stories, condition
@@ -33,6 +34,12 @@ CRD = "kvcachepools.kvcache.aibrix.ai"
 def run_state() -> Path:
     """The folder of this test run, the same for all of its workers."""
     return Path(os.environ["KVHELM_TEST_STATE"])
+
+
+@pytest.fixture(scope="session")
+def etcd(run_state: Path) -> str:
+    """Client URL of an etcd of the user's own, which pools share."""
+    return ensure_etcd(run_state)
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +76,10 @@ async def namespace(client: Client, request: pytest.FixtureRequest) -> AsyncIter
 
 @pytest.fixture
 async def stories(
-    client: Client, cluster: Cluster, operator: Operator, namespace: str
+    client: Client, cluster: Cluster, operator: Operator, namespace: str, etcd: str
 ) -> AsyncIterator[Stories]:
     """What a person does with pools in a namespace that the shared operator watches."""
-    made = Stories(client, cluster, namespace)
+    made = Stories(client, cluster, namespace, etcd)
     yield made
     # Pools end before their namespace does: the shared operator must not be left with finalizers.
     await made.delete_all()
@@ -101,11 +108,11 @@ async def quiet_client(quiet_cluster: Cluster) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def alone(
-    quiet_client: Client, quiet_cluster: Cluster, request: pytest.FixtureRequest
+    quiet_client: Client, quiet_cluster: Cluster, etcd: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[Stories]:
     """What a person does with pools in a namespace that no operator watches yet."""
     async with _own_namespace(quiet_client, request) as name:
-        made = Stories(quiet_client, quiet_cluster, name)
+        made = Stories(quiet_client, quiet_cluster, name, etcd)
         await made.wait(
             CUSTOM_RESOURCE_DEFINITIONS,
             CRD,

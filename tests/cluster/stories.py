@@ -19,9 +19,6 @@ from kvhelm.values import release_name
 PATIENCE = 60.0
 """Seconds until a story is given up: generous, since machines are shared."""
 
-ETCD = {"etcd": {"endpoints": ["http://etcd.example:2379"]}}
-"""A metadata service of the user's own: on fake nodes nobody dials it."""
-
 
 @dataclass
 class Stories:
@@ -30,6 +27,8 @@ class Stories:
     client: Client
     cluster: Cluster
     namespace: str
+    etcd: str
+    """Client URL of an etcd of the user's own."""
 
     async def create(self, name: str, **spec: Any) -> Object:
         """Create a pool with an image and an external etcd, unless the spec says otherwise."""
@@ -37,7 +36,11 @@ class Stories:
             "apiVersion": POOLS.api_version,
             "kind": POOLS.kind,
             "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {"cache": {"image": "vineyard:1"}, "metadata": ETCD} | spec,
+            "spec": {
+                "cache": {"image": "vineyard:1"},
+                "metadata": {"etcd": {"endpoints": [self.etcd]}},
+            }
+            | spec,
         }
         return await self.client.create(POOLS, body)
 

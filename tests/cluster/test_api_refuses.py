@@ -66,7 +66,7 @@ BAD: list[Bad] = [
     ({"cache": {}}, "spec.cache.image", "Required value"),
     (cache(imge="v:1"), "spec.cache.imge", "unknown field"),
     (cache() | {"replica": 2}, "spec.replica", "unknown field"),
-    (metadata(redis={"endpoint": "redis://r:6379"}), "spec.metadata.redis", "unknown field"),
+    (metadata(zookeeper={"endpoint": "zk://z:2181"}), "spec.metadata.zookeeper", "unknown field"),
     (cache() | {"replicas": "three"}, "spec.replicas", "must be of type integer"),
     (cache() | {"suspend": "yes"}, "spec.suspend", "must be of type boolean"),
     (cache(extraArgs="--v=1"), "spec.cache.extraArgs", "must be of type array"),
@@ -344,11 +344,52 @@ BAD: list[Bad] = [
         "must be an object's name",
     ),
     # The metadata service.
-    (metadata(), "spec.metadata", "give exactly one of etcd and managed"),
+    (metadata(), "spec.metadata", "give exactly one of etcd, redis and managed"),
     (
         metadata(etcd={"endpoints": ["http://etcd:2379"]}, managed={}),
         "spec.metadata",
-        "give exactly one of etcd and managed",
+        "give exactly one of etcd, redis and managed",
+    ),
+    (
+        metadata(redis={"endpoint": "redis://r:6379"}, managed={}),
+        "spec.metadata",
+        "give exactly one of etcd, redis and managed",
+    ),
+    (metadata(redis={}), "spec.metadata.redis.endpoint", "Required value"),
+    (
+        metadata(redis={"endpoint": "rediss://r:6379"}),
+        "spec.metadata.redis.endpoint",
+        "speaks no TLS: use a redis:// URL",
+    ),
+    (
+        metadata(redis={"endpoint": "redis://:pw@r:6379"}),
+        "spec.metadata.redis.endpoint",
+        "use a redis without authentication",
+    ),
+    (
+        metadata(redis={"endpoint": "redis://r:6379/1"}),
+        "spec.metadata.redis.endpoint",
+        "without a database number or path",
+    ),
+    (
+        metadata(managed={}, preflight="Never"),
+        "spec.metadata.preflight",
+        'supported values: "Enforce", "Warn"',
+    ),
+    (
+        cache() | {"deletion": {"metadata": "Retain"}},
+        "spec",
+        "Retain needs a metadata service of your own",
+    ),
+    (
+        metadata(managed={}) | {"deletion": {"metadata": "Retain"}},
+        "spec",
+        "Retain needs a metadata service of your own",
+    ),
+    (
+        cache() | {"deletion": {"metadata": "Keep"}},
+        "spec.deletion.metadata",
+        'supported values: "Purge"',
     ),
     (metadata(etcd={}), "spec.metadata.etcd.endpoints", "Required value"),
     (endpoints(), "spec.metadata.etcd.endpoints", "at least 1 items"),

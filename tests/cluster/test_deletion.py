@@ -50,7 +50,7 @@ async def test_a_namespace_ends_with_its_pools(stories: Stories) -> None:
     await stories.ready("q")
     other = f"{stories.namespace}-new"
     await stories.client.create(NAMESPACES, {"metadata": {"name": other}})
-    ending = Stories(stories.client, stories.cluster, other)
+    ending = Stories(stories.client, stories.cluster, other, stories.etcd)
     await ending.create("p", metadata=None)
     await ending.create("q")
     await ending.ready("p")

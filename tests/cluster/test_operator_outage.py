@@ -33,9 +33,11 @@ def own_operator(own_cluster: Cluster, tmp_path: Path) -> Iterator[Operator]:
     operator.stop()
 
 
-async def test_an_outage_is_survived(own_cluster: Cluster, own_operator: Operator) -> None:
+async def test_an_outage_is_survived(
+    own_cluster: Cluster, own_operator: Operator, etcd: str
+) -> None:
     async with await Client.connect(own_cluster.kubeconfig) as client:
-        stories = Stories(client, own_cluster, "default")
+        stories = Stories(client, own_cluster, "default", etcd)
         await stories.create("p")
         await stories.ready("p")
         before = await stories.objects("p")

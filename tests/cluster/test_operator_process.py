@@ -125,7 +125,7 @@ async def test_endpoints(alone: Stories, start: Start) -> None:
 
 
 async def test_other_namespaces_are_left_alone(alone: Stories, start: Start) -> None:
-    elsewhere = Stories(alone.client, alone.cluster, "default")
+    elsewhere = Stories(alone.client, alone.cluster, "default", alone.etcd)
     name = f"theirs-{os.urandom(3).hex()}"
     await elsewhere.create(name)
     try:

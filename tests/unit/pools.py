@@ -4,8 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 from kvhelm.controller.decide import Policy
-from kvhelm.controller.snapshot import FINALIZER, Pod, Pool, Snapshot, Workload, pool_from
+from kvhelm.controller.snapshot import (
+    ABANDON,
+    FINALIZER,
+    Pod,
+    Pool,
+    ServiceView,
+    Snapshot,
+    Workload,
+    pool_from,
+)
 from kvhelm.helm.releases import Revision, Stamp
+from kvhelm.values import Place
 
 UID = "11111111-2222-3333-4444-555555555555"
 POLICY = Policy(chart_digest="chart-1")
@@ -19,6 +29,7 @@ def pool(
     deleting: bool = False,
     finalizers: tuple[str, ...] = (FINALIZER,),
     status: dict[str, Any] | None = None,
+    abandoned: bool = False,
 ) -> Pool:
     metadata: dict[str, Any] = {
         "name": name,
@@ -28,6 +39,8 @@ def pool(
         "resourceVersion": "10",
         "finalizers": list(finalizers),
     }
+    if abandoned:
+        metadata["annotations"] = {ABANDON: "true"}
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     return pool_from(
@@ -82,6 +95,11 @@ def workload(component: str = "daemon", replicas: int = 1, **changes: Any) -> Wo
 
 def pod(name: str = "p-0", node: str | None = "node-1", unschedulable: str = "") -> Pod:
     return Pod("ns", name, "p", "daemon", node, unschedulable)
+
+
+def service(**more: Any) -> ServiceView:
+    """A metadata service that the pool brings."""
+    return ServiceView(Place("etcd", ("http://etcd:2379",), "/kvhelm/ns/p/1"), **more)
 
 
 def snapshot(

@@ -14,16 +14,16 @@ from kvhelm.api.v1alpha1 import parse_spec
 
 
 def test_both_specs_are_such_as_a_user_writes() -> None:
-    own = parse_spec(spec_for(managed_etcd=False))
+    own = parse_spec(spec_for("http://etcd:2379"))
     assert own.metadata is not None
     assert own.metadata.etcd is not None
-    managed = parse_spec(spec_for(managed_etcd=True))
+    managed = parse_spec(spec_for(None))
     assert managed.metadata is None
     assert managed.cache.image == IMAGES[0]
 
 
 def test_one_manifest_holds_all_pools() -> None:
-    spec = spec_for(managed_etcd=False)
+    spec = spec_for("http://etcd:2379")
     names = names_for(3)
     manifest = json.loads(manifest_for(pool_for(name, "ns", spec) for name in names))
     assert manifest["kind"] == "List"

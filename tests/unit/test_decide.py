@@ -6,14 +6,23 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import decide as steps
 from kvhelm.controller.decide import decide
-from kvhelm.controller.snapshot import Failure, Snapshot
-from tests.unit.pools import POLICY, pod, pool, revision, running, snapshot, workload
+from kvhelm.controller.snapshot import Failure, Snapshot, Trouble
+from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 
 FAILED = FailedAttempt(
     spec_digest="spec-1", chart_digest="chart-1", reason="ObjectRefused", message="no"
 )
 IN_THE_WAY = FAILED.model_copy(update={"reason": "ObjectInTheWay", "in_the_way": "Service/p"})
 AWAY = Failure(Reason.API_UNAVAILABLE, "away", ("spec-1", False))
+
+TAKEN = Trouble("PrefixTaken", "choose another prefix", blocks=True)
+COMPACTS_NEVER = Trouble("AutoCompactionOff", "turn it on", blocks=False)
+EXTERNAL = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
+WARN = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}, "preflight": "Warn"}}
+RETAIN = {**EXTERNAL, "deletion": {"metadata": "Retain"}}
+CLAIMED = {
+    "metadata": {"kind": "etcd", "endpoints": ["http://etcd:2379"], "prefix": "/kvhelm/ns/p/1"}
+}
 
 ROWS = {
     # a new pool
@@ -115,6 +124,59 @@ ROWS = {
         steps.Scale,
     ),
     "a spec that can't be read stalls": (snapshot(pool({"replicas": "many"})), steps.Stall),
+    # a metadata service of the user's own
+    "it is asked before anything is installed": (
+        snapshot(pool(EXTERNAL), service=service()),
+        steps.Preflight,
+    ),
+    "a place that can be used is claimed": (
+        snapshot(pool(EXTERNAL), service=service(found=())),
+        steps.Claim,
+    ),
+    "in spite of warnings": (
+        snapshot(pool(EXTERNAL), service=service(found=(COMPACTS_NEVER,))),
+        steps.Claim,
+    ),
+    "and then built on": (
+        snapshot(pool(EXTERNAL), service=service(found=(), claimed=True)),
+        steps.Install,
+    ),
+    "what blocks is waited for": (
+        snapshot(pool(EXTERNAL), service=service(found=(TAKEN,))),
+        steps.Wait,
+    ),
+    "and looked at again": (
+        snapshot(pool(EXTERNAL), service=service(found=(TAKEN,), outdated=True)),
+        steps.Preflight,
+    ),
+    "unless the user wants warnings only": (
+        snapshot(pool(WARN), service=service(found=(TAKEN,))),
+        steps.Install,
+    ),
+    "a change to another service is checked first": (
+        snapshot(pool(EXTERNAL), revisions=(revision(1, spec="spec-0"),), service=service()),
+        steps.Preflight,
+    ),
+    "any other change is not": (
+        snapshot(
+            pool(EXTERNAL, status=CLAIMED),
+            revisions=(revision(1, spec="spec-0"),),
+            service=service(),
+        ),
+        steps.Upgrade,
+    ),
+    "a pool that runs is left alone while its service is away": (
+        running(pool(EXTERNAL, status=CLAIMED), service=service(healthy=False)),
+        steps.Nothing,
+    ),
+    "one installed in spite of its preflight claims when it can": (
+        running(pool(WARN), service=service(healthy=True, found=())),
+        steps.Claim,
+    ),
+    "and not before": (
+        running(pool(WARN), service=service(healthy=False, found=())),
+        steps.Nothing,
+    ),
     # suspend
     "suspended, nothing is installed": (snapshot(pool({"suspend": True})), steps.Nothing),
     "nor scaled": (running(pool({"suspend": True, "replicas": 3})), steps.Nothing),
@@ -125,6 +187,57 @@ ROWS = {
     "once": (running(pool(deleting=True), uninstalled=True), steps.Wait),
     "its pods end first": (snapshot(pool(deleting=True), pods=(pod(),)), steps.Wait),
     "then what is left is looked for": (snapshot(pool(deleting=True)), steps.VerifyUninstalled),
+    "what left nothing may go": (
+        snapshot(pool(deleting=True), verified=True),
+        steps.RemoveFinalizer,
+    ),
+    "its keys go first": (
+        snapshot(pool(EXTERNAL, deleting=True, status=CLAIMED), verified=True, service=service()),
+        steps.PurgeMetadata,
+    ),
+    "once they are gone it may go": (
+        snapshot(
+            pool(EXTERNAL, deleting=True, status=CLAIMED),
+            verified=True,
+            purged=True,
+            service=service(),
+        ),
+        steps.RemoveFinalizer,
+    ),
+    "keys go also when the namespace takes our rights in it away": (
+        running(
+            pool(EXTERNAL, deleting=True, status=CLAIMED), service=service(), namespace_ends=True
+        ),
+        steps.PurgeMetadata,
+    ),
+    "keys that are to be kept are kept": (
+        snapshot(pool(RETAIN, deleting=True, status=CLAIMED), verified=True, service=service()),
+        steps.RemoveFinalizer,
+    ),
+    "keys of a place that was never claimed are not ours": (
+        snapshot(pool(EXTERNAL, deleting=True), verified=True, service=service()),
+        steps.RemoveFinalizer,
+    ),
+    "a service that is away is tried again": (
+        snapshot(
+            pool(EXTERNAL, deleting=True, status=CLAIMED),
+            verified=True,
+            service=service(),
+            failure=AWAY,
+            retry_in=4,
+        ),
+        steps.Wait,
+    ),
+    "a person may give up on its keys": (
+        snapshot(
+            pool(EXTERNAL, deleting=True, status=CLAIMED, abandoned=True),
+            verified=True,
+            service=service(),
+            failure=AWAY,
+            retry_in=4,
+        ),
+        steps.RemoveFinalizer,
+    ),
     "a release of someone else stays": (
         snapshot(pool(deleting=True), revisions=(revision(1, uid=None),)),
         steps.RemoveFinalizer,

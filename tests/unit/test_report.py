@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.controller.decide import decide
 from kvhelm.controller.report import merge_patch, status_for, verdicts_for
-from kvhelm.controller.snapshot import Failure, Pool, RefusedPod, Snapshot
-from tests.unit.pools import POLICY, pod, pool, revision, running, snapshot, workload
+from kvhelm.controller.snapshot import Failure, Pool, RefusedPod, Snapshot, Trouble
+from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READY, STALLED = ConditionType.READY, ConditionType.STALLED
 RECONCILING, AVAILABLE = ConditionType.RECONCILING, ConditionType.AVAILABLE
 METADATA, SCHEDULED = ConditionType.METADATA_READY, ConditionType.SCHEDULED
-EXTERNAL = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
+EXTERNAL: dict[str, Any] = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
 
 
 def conditions(picture: Snapshot) -> dict[str, tuple[str, str]]:
@@ -127,9 +128,77 @@ def test_pod_security_names_the_remedy() -> None:
     assert said in message(picture, STALLED)
 
 
-def test_an_etcd_of_the_users_own_is_not_claimed_to_be_healthy() -> None:
-    picture = running(pool(EXTERNAL))
+AWAY = Trouble("Unreachable", "etcd:2379: Nothing answers there: check it.", blocks=True)
+
+
+def test_a_service_that_was_not_asked_yet_is_not_claimed_to_be_healthy() -> None:
+    picture = running(pool(EXTERNAL), service=service())
     assert conditions(picture)[METADATA] == ("Unknown", "NotProbed")
+
+
+def test_a_healthy_service_with_its_warnings() -> None:
+    warning = Trouble("AutoCompactionOff", "turn it on.", blocks=False)
+    picture = running(pool(EXTERNAL), service=service(healthy=True, found=(warning,), claimed=True))
+    assert conditions(picture)[METADATA] == ("True", "ServiceHealthy")
+    assert "AutoCompactionOff: turn it on." in message(picture, METADATA)
+    assert conditions(picture)[READY] == ("True", "PoolReady")
+
+
+def test_a_service_that_goes_away_takes_ready_with_it_and_not_the_daemons() -> None:
+    view = service(healthy=False, trouble=AWAY, claimed=True)
+    picture = running(pool(EXTERNAL), service=view)
+    assert conditions(picture)[METADATA] == ("False", "Unreachable")
+    assert conditions(picture)[READY] == ("False", "Unreachable")
+    assert conditions(picture)[AVAILABLE] == ("True", "DaemonsServe")
+
+
+def test_with_warn_the_operators_view_does_not_count_for_ready() -> None:
+    spec = {"metadata": {**EXTERNAL["metadata"], "preflight": "Warn"}}
+    picture = running(pool(spec), service=service(healthy=False, trouble=AWAY, found=(AWAY,)))
+    assert conditions(picture)[METADATA] == ("Unknown", "Unreachable")
+    assert conditions(picture)[READY] == ("True", "PoolReady")
+
+
+def test_a_preflight_that_blocks_says_what_to_change() -> None:
+    taken = Trouble("PrefixTaken", "choose another prefix.", blocks=True)
+    picture = snapshot(pool(EXTERNAL), service=service(healthy=True, found=(taken,)))
+    assert conditions(picture)[READY] == ("False", "PrefixTaken")
+    assert message(picture, READY) == "choose another prefix."
+    assert conditions(picture)[RECONCILING] == ("True", "PrefixTaken")
+
+
+def test_a_restart_of_ours_is_no_news_of_the_service() -> None:
+    healthy = running(pool(EXTERNAL), service=service(healthy=True, found=(), claimed=True))
+    status = status_of(healthy)
+    restarted = running(with_status(status, EXTERNAL), service=service())
+    assert merge_patch(status, status_of(restarted, NOW + timedelta(hours=1))) == {}
+
+
+def test_latency_and_last_success_are_no_reason_to_write() -> None:
+    def seen(second: int, latency: float, the_pool: Pool) -> Snapshot:
+        when = NOW + timedelta(seconds=second)
+        view = service(
+            healthy=True, found=(), claimed=True, latency=latency, last_success=when, version="3.7"
+        )
+        return running(the_pool, service=view)
+
+    status = status_of(seen(0, 0.001, pool(EXTERNAL)))
+    assert status["metadata"]["latencyMilliseconds"] == 1  # type: ignore[index]
+    later = seen(60, 0.009, with_status(status, EXTERNAL))
+    assert merge_patch(status, status_of(later)) == {}
+
+
+def test_a_deleted_pool_says_what_its_keys_wait_for_and_how_to_let_go() -> None:
+    failure = Failure(Reason.METADATA_WAITING, "etcd:2379: Nothing answers.", ("spec-1", True))
+    picture = snapshot(
+        pool(EXTERNAL, deleting=True),
+        verified=True,
+        service=service(claimed=True),
+        failure=failure,
+        retry_in=3,
+    )
+    assert conditions(picture)[READY] == ("False", "MetadataWaiting")
+    assert "annotate kvcp p kvcache.aibrix.ai/abandon-metadata=true" in message(picture, READY)
 
 
 def test_a_pool_at_zero_is_ready_and_not_available() -> None:

@@ -5,9 +5,14 @@ fills /tmp as well.
 */}}
 {{- define "kvcachepool.args" -}}
 {{- $etcd := (.Values.metadata).etcd | default dict -}}
+{{- with (.Values.metadata).redis }}
+- --meta=redis
+- --redis_endpoint={{ .endpoint }}
+{{- else }}
 - --meta=etcd
 - --etcd_endpoint={{ $etcd.endpoints | default (list (include "kvcachepool.etcdEndpoint" .)) | join "," }}
 - --etcd_prefix={{ coalesce $etcd.prefix (.Values.pool).prefix (printf "/kvhelm/%s/%s" .Release.Namespace .Release.Name) }}
+{{- end }}
 - --etcd_cmd=/nonexistent
 - --skip_launch_etcd=true
 - --socket=/var/run/vineyard.sock

@@ -30,7 +30,7 @@ spec:
       {{- with include "kvcachepool.placement" . | trim }}
       {{- . | nindent 6 }}
       {{- end }}
-      {{- if not (.Values.metadata).etcd }}
+      {{- if include "kvcachepool.managed" . }}
       initContainers:
         {{- /* vineyardd ends when its etcd is not there within 5 s: waiting here is no crash loop. */}}
         - name: wait-for-etcd

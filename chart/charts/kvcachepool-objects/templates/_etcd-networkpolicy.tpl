@@ -1,5 +1,5 @@
 {{- define "kvcachepool.etcd-networkpolicy" -}}
-{{- if not (.Values.metadata).etcd -}}
+{{- if include "kvcachepool.managed" . -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 {{ include "kvcachepool.metadata" (list . "etcd") }}

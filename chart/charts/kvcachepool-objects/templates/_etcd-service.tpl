@@ -1,5 +1,5 @@
 {{- define "kvcachepool.etcd-service" -}}
-{{- if not (.Values.metadata).etcd -}}
+{{- if include "kvcachepool.managed" . -}}
 apiVersion: v1
 kind: Service
 {{ include "kvcachepool.metadata" (list . "etcd") }}

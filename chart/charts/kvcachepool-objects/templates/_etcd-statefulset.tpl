@@ -3,7 +3,7 @@ The pool's own etcd: one member, without a disk. Its cluster's token is the pod'
 new cluster to whoever compares cluster ids.
 */}}
 {{- define "kvcachepool.etcd-statefulset" -}}
-{{- if not (.Values.metadata).etcd -}}
+{{- if include "kvcachepool.managed" . -}}
 {{- $service := include "kvcachepool.name" (list . "etcd") }}
 {{- $host := printf "$(POD_NAME).%s.%s.svc" $service .Release.Namespace }}
 apiVersion: apps/v1

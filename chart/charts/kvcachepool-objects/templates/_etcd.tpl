@@ -1,3 +1,8 @@
+{{- /* Not empty for a pool that brings its own etcd. */}}
+{{- define "kvcachepool.managed" -}}
+{{- if not (or (.Values.metadata).etcd (.Values.metadata).redis) }}yes{{ end }}
+{{- end }}
+
 {{- /* The etcd of a pool that brings its own. A new default restarts the etcd and the daemons of every such pool. */}}
 {{- define "kvcachepool.etcdImage" -}}
 {{ ((.Values.metadata).managed).image | default "registry.k8s.io/etcd:3.6.6-0" }}

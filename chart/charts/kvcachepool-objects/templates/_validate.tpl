@@ -9,8 +9,8 @@
     "service.nodePort needs service.type NodePort or LoadBalancer")
   (list (and (eq .Values.scheduler.spreadPolicy "None") (eq $cache.socket "HostPath"))
     "scheduler.spreadPolicy None needs cache.socket EmptyDir: two daemons on one node would fight over the socket's path")
-  (list (and $etcd (hasKey .Values.metadata "managed"))
-    "metadata: give exactly one of etcd and managed")
+  (list (gt (len (omit (.Values.metadata | default dict) "preflight")) 1)
+    "metadata: give exactly one of etcd, redis and managed")
   (list (hasPrefix "/kvhelm/" (print $etcd.prefix "/"))
     "metadata.etcd.prefix: /kvhelm is kept for prefixes that kvhelm derives, choose another first segment")
   (list (and $limit (le (include "kvcachepool.bytes" $limit | int64) (include "kvcachepool.bytes" $cache.memory | int64)))
@@ -26,7 +26,7 @@
 {{- end }}
 {{- end }}
 {{- $flags := list
-  "allocator" "etcd_cmd" "etcd_endpoint" "etcd_prefix" "logtostderr" "meta" "metrics" "reserve_memory" "rpc"
+  "allocator" "etcd_cmd" "etcd_endpoint" "etcd_prefix" "logtostderr" "meta" "metrics" "redis_endpoint" "reserve_memory" "rpc"
   "rpc_socket_port" "size" "skip_launch_etcd" "socket" "spill_lower_rate" "spill_path" "spill_upper_rate"
   "sync_crds" "flagfile" "fromenv" "tryfromenv" | join "|" }}
 {{- range $cache.extraArgs }}
