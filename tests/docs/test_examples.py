@@ -42,8 +42,11 @@ async def test_it_becomes_ready(path: Path, stories: Stories, client: Client) ->
         profile = {"pod-security.kubernetes.io/enforce": "restricted"}
         await client.patch(NAMESPACES, stories.namespace, {"metadata": {"labels": profile}})
     pool = load(path)
-    # The sample names a namespace; the test has its own.
+    # The sample names a namespace; the test has its own, and an etcd.
     pool["metadata"]["namespace"] = stories.namespace
+    for service in pool["spec"].get("metadata", {}).values():
+        if "endpoints" in service:
+            service["endpoints"] = [stories.etcd]
     manifest = json.dumps(pool)
     strict = ("--validate=strict", "--filename", "-")
     await stories.kubectl("apply", "--dry-run=server", *strict, stdin=manifest)
