@@ -31,19 +31,27 @@ class Asked:
     failure: Finding | None = None
 
 
-async def preflight(
-    endpoints: Iterable[EtcdEndpoint], connect: Connect, prefix: str, uid: str
-) -> tuple[Finding, ...]:
-    """Return everything that is wrong, what blocks first. Raises nothing but programming errors."""
+async def check_cluster(endpoints: Iterable[EtcdEndpoint], connect: Connect) -> tuple[Finding, ...]:
+    """Return what is wrong for whoever would use this etcd. Raises nothing but bugs."""
     given = list(endpoints)
     asked = await asyncio.gather(*(_ask(each) for each in given))
     found = reached(asked)
     up = [each for each, answer in zip(given, asked, strict=True) if answer.status]
     if up and not any(each.blocks for each in found):
         found += await _beyond([each.endpoint for each in given], up[0], asked, connect)
-        found += await _asked_further(up, prefix, uid)
-    unique = dict.fromkeys(found)
-    return tuple(sorted(unique, key=lambda each: not each.blocks))
+        found += await _asked_further(up[0])
+    return tuple(found)
+
+
+async def check_prefix(etcd: EtcdEndpoint, prefix: str, uid: str) -> tuple[Finding, ...]:
+    """Return what is wrong with a prefix for who claims as `uid`."""
+    standing = await claims.standing(etcd, prefix, uid)
+    return (standing,) if standing else ()
+
+
+def sorted_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return each finding once, what blocks first."""
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: not each.blocks))
 
 
 def reached(asked: Iterable[Asked]) -> list[Finding]:
@@ -86,17 +94,16 @@ async def _ask(etcd: EtcdEndpoint) -> Asked:
         return Asked(etcd.endpoint, failure=failure.finding)
 
 
-async def _asked_further(up: list[EtcdEndpoint], prefix: str, uid: str) -> list[Finding]:
-    """Ask for what needs a leader: alarms, the age of the history, the prefix."""
+async def _asked_further(etcd: EtcdEndpoint) -> list[Finding]:
+    """Ask for what needs a leader: alarms, the age of the history."""
     try:
-        found = [finding(reason) for reason in sorted(await up[0].alarms())]
-        page = await up[0].read(b"\0")
-        if page.revision > MANY_REVISIONS and not await up[0].ever_compacted():
+        found = [finding(reason) for reason in sorted(await etcd.alarms())]
+        page = await etcd.read(b"\0")
+        if page.revision > MANY_REVISIONS and not await etcd.ever_compacted():
             found.append(finding(Reason.AUTO_COMPACTION_OFF))
-        standing = await claims.standing(up[0], prefix, uid)
     except ServiceFailed as failure:
         return [failure.finding]
-    return [*found, standing] if standing else found
+    return found
 
 
 async def _beyond(

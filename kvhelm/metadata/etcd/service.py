@@ -1,6 +1,7 @@
 """An etcd as a MetadataService: which endpoint is asked, what is asked is in its own modules."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from kvhelm.metadata.dial import Endpoint, endpoint_in
@@ -8,7 +9,7 @@ from kvhelm.metadata.etcd import claims
 from kvhelm.metadata.etcd.client import EtcdEndpoint
 from kvhelm.metadata.etcd.feed import EtcdFeed
 from kvhelm.metadata.etcd.members import members
-from kvhelm.metadata.etcd.preflight import preflight
+from kvhelm.metadata.etcd.preflight import check_cluster, check_prefix, sorted_findings
 from kvhelm.metadata.etcd.probe import probe
 from kvhelm.metadata.findings import Finding, Reason, ServiceFailed
 from kvhelm.metadata.policy import DialPolicy
@@ -16,6 +17,8 @@ from kvhelm.metadata.service import PROBE_DEADLINE, Member, Members, Probe, Purg
 
 # Seconds for one request that is no probe's; an etcd on a slow disk answers in one or two.
 _REQUEST = 4.0
+# Seconds for which a check of the cluster is taken for granted: pools come in crowds.
+_CHECK_HOLDS = 5.0
 # Another endpoint may do better.
 _ELSEWHERE = frozenset(
     {Reason.UNREACHABLE, Reason.STALLED, Reason.NO_LEADER, Reason.DIAL_NOT_ALLOWED}
@@ -40,6 +43,8 @@ class EtcdService:
         # A probe does not wait in line with requests, and has less patience.
         patience = PROBE_DEADLINE * 0.7
         self._probed = [EtcdEndpoint(each, policy, patience) for each in read]
+        self._checking: asyncio.Task[tuple[Finding, ...]] | None = None
+        self._checked_at = 0.0
         self.feed = EtcdFeed(self.members, [self._connect(each) for each in read])
 
     def _connect(self, endpoint: Endpoint) -> EtcdEndpoint:
@@ -47,7 +52,25 @@ class EtcdService:
 
     async def preflight(self, prefix: str, uid: str) -> tuple[Finding, ...]:
         """Find out whether a pool can work with this etcd; see MetadataService."""
-        return await preflight(self._asked, self._connect, prefix, uid)
+        found = await self._check_cluster()
+        if not _blocks(found):
+            try:
+                found += await self._on_one(lambda etcd: check_prefix(etcd, prefix, uid))
+            except ServiceFailed as failure:
+                found += (failure.finding,)
+        return sorted_findings(found)
+
+    async def _check_cluster(self) -> tuple[Finding, ...]:
+        """Check the cluster once for all who ask in the same few seconds, if they may go on."""
+        now = asyncio.get_running_loop().time()
+        last = self._checking
+        if last is None or (
+            last.done() and (now > self._checked_at + _CHECK_HOLDS or _blocks(last.result()))
+        ):
+            self._checked_at = now
+            last = asyncio.create_task(check_cluster(list(self._asked), self._connect))
+            self._checking = last
+        return await asyncio.shield(last)
 
     async def probe(self) -> Probe:
         """Ask for health, within PROBE_DEADLINE seconds."""
@@ -71,6 +94,8 @@ class EtcdService:
 
     async def close(self) -> None:
         """Close all connections, and the feed."""
+        if self._checking:
+            self._checking.cancel()
         await self.feed.close()
         for etcd in (*self._asked, *self._probed):
             await etcd.close()
@@ -87,3 +112,7 @@ class EtcdService:
                 failures.append(failure)
                 self._asked.append(self._asked.pop(self._asked.index(etcd)))
         raise failures[0]
+
+
+def _blocks(found: Iterable[Finding]) -> bool:
+    return any(each.blocks for each in found)
