@@ -62,6 +62,9 @@ RELEASE_KINDS = (
 RECHECK_EVERY = 30.0
 """Seconds between looks at a foreign object in the way."""
 
+_WATCH_LAG = 30.0
+"""Seconds that a watch may take to show what helm did: mostly it was quicker than helm's end."""
+
 _VERIFY_EVERY = 2.0
 """Seconds between looks at what an uninstall left."""
 
@@ -129,6 +132,7 @@ class Actor:
         async with self.helm.slots:
             await self.helm.uninstall(pool.release, pool.key.namespace)
         memory.uninstalled = True
+        memory.expected_until = get_running_loop().time() + _WATCH_LAG
         self.events.record(
             pool.reference(), "Normal", "Uninstalled", f"Release {pool.release} uninstalled"
         )
@@ -219,6 +223,7 @@ class Actor:
                 stamp=Stamp(snapshot.spec_digest, self.chart.digest, pool.uid),
             )
         memory.expected_revision = revision
+        memory.expected_until = get_running_loop().time() + _WATCH_LAG
         self.events.record(
             pool.reference(),
             "Normal",

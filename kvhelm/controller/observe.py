@@ -52,6 +52,8 @@ class Memory:
     uid: str
     expected_revision: int = 0
     uninstalled: bool = False
+    expected_until: float = 0
+    """Until when, on the event loop's clock, the watches are waited for to show these two."""
     failure: Failure | None = None
     failures: int = 0
     retry_at: float = 0
@@ -225,6 +227,9 @@ class Observer:
             memory.expected_revision = 0
         if not revisions:
             memory.uninstalled = False
+        if now > memory.expected_until:
+            # A person was quicker than the watch: what it shows now is what there is.
+            memory.expected_revision, memory.uninstalled = 0, False
         if not memory.failed_known:
             memory.failed = pool.status.release.failed if pool.status.release else None
             memory.failed_known = True

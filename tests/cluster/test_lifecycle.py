@@ -150,3 +150,15 @@ async def test_a_scale_of_the_statefulset_is_put_back(stories: Stories) -> None:
     assert states[0]["spec"]["replicas"] == 3
     await stories.ready("p")
     assert len(await stories.pods("p")) == 1
+
+
+async def test_what_a_person_uninstalls_is_installed_again(stories: Stories) -> None:
+    await stories.create("p")
+    await stories.ready("p")
+    before = (await stories.daemons("p"))["metadata"]["uid"]
+    await stories.helm("uninstall", "p")
+    await stories.wait(
+        STATEFUL_SETS, "p-daemon", lambda it: it["metadata"]["uid"] != before, "to be made again"
+    )
+    await stories.ready("p")
+    assert await stories.revisions("p") == 1
