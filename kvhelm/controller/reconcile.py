@@ -75,7 +75,7 @@ class Reconciler:
                 self._told = ""
         except HelmFailed as error:
             seconds = self._remember_failure(snapshot, memory, error)
-            if error.reason is Reason.FORBIDDEN and snapshot.pool.deleting:
+            if snapshot.pool.deleting:
                 await self._look_at_namespace(snapshot, memory)
         except KubeError as error:
             seconds = self._remember_refusal(snapshot, memory, error)
@@ -93,7 +93,8 @@ class Reconciler:
 
     def _remember_failure(self, snapshot: Snapshot, memory: Memory, error: HelmFailed) -> float:
         """Return 0: there is something new to report, and decide knows when to try again."""
-        if error.transient:
+        if error.transient or snapshot.pool.deleting:
+            # (What blocks an uninstall may always go by itself, with the rest of its namespace.)
             self._put_off(snapshot, memory, error.reason, str(error))
             return 0
         memory.failed = FailedAttempt(
@@ -145,6 +146,8 @@ class Reconciler:
 
     async def _report(self, snapshot: Snapshot, step: Step, memory: Memory) -> bool:
         """Write the status if it differs, mere progress a little later; tell whether it did."""
+        if snapshot.namespace_ends:
+            return False  # nobody will read it, and we may not write it any more
         pool = snapshot.pool
         now = datetime.now(UTC).replace(microsecond=0)
         chart = self._actor.chart.reference

@@ -44,4 +44,5 @@ SHAPES: dict[str, Values] = {
     "everything": EVERYTHING,
     "least": {"cache": {"socket": "EmptyDir"}, "scheduler": {"spreadPolicy": "None"}},
     "my etcd": {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}},
+    "my redis": {"metadata": {"redis": {"endpoint": "redis://redis:6379"}}},
 }

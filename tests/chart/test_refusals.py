@@ -17,7 +17,7 @@ ENDPOINTS = ["http://etcd:2379"]
         ({"scheduler": {"spreadPolicy": "None"}}, "spreadPolicy None needs cache.socket EmptyDir"),
         (
             {"metadata": {"etcd": {"endpoints": ENDPOINTS}, "managed": {}}},
-            "metadata: give exactly one of etcd and managed",
+            "metadata: give exactly one of etcd, redis and managed",
         ),
         (
             {"metadata": {"etcd": {"endpoints": ENDPOINTS, "prefix": "/kvhelm/theirs"}}},
@@ -53,7 +53,7 @@ ENDPOINTS = ["http://etcd:2379"]
             {"metadata": {"etcd": {"endpoints": ["https://etcd:2379"]}}},
             "/metadata/etcd/endpoints/0",
         ),
-        ({"metadata": {"redis": {}}}, "additional properties 'redis'"),
+        ({"metadata": {"zookeeper": {}}}, "additional properties 'zookeeper'"),
     ],
     ids=str,
 )

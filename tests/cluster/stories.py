@@ -16,8 +16,9 @@ from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, R
 from kvhelm.local.cluster import Cluster, environment
 from kvhelm.values import release_name
 
-PATIENCE = 60.0
-"""Seconds until a story is given up: generous, since machines are shared."""
+PATIENCE = 120.0
+"""Seconds until a story is given up: generous, since machines are shared, and a scheduler that lost
+its API server may take most of a minute to come back."""
 
 
 @dataclass

@@ -18,6 +18,8 @@ async def test_the_crd_is_small_and_draws_no_warning(stories: Stories) -> None:
 
 
 async def test_kubectl_explains_every_level(stories: Stories) -> None:
+    # kubectl explains from what it has discovered before; a get looks again for what it misses.
+    await stories.kubectl("get", "kvcp")
     explained = await stories.kubectl("explain", "kvcp.spec.cache")
     assert "The vineyardd daemons." in explained
     assert "Image of vineyardd." in explained
@@ -37,7 +39,7 @@ async def test_people_see_pools_where_they_look(stories: Stories) -> None:
     ]
     assert line.split()[:-1] == ["mine", "True", "PoolReady", "2", "2", "NVIDIA-A10", "1"]
     wide, _ = (await stories.kubectl("get", "kvcachepool", "-o", "wide")).splitlines()
-    assert wide.split()[8:] == ["METADATA", "ENDPOINT", "RELEASE", "MESSAGE"]
+    assert wide.split()[8:] == ["METADATA", "METADATA-READY", "ENDPOINT", "RELEASE", "MESSAGE"]
     assert "kvcachepool.kvcache.aibrix.ai/mine" in await stories.kubectl("get", "all")
 
 
