@@ -62,20 +62,25 @@ class HelmProcess(Command):  # type: ignore[misc]  # pyhelm3 has no types
                 Reason.HELM_UNUSABLE,
                 transient=True,
             )
-        process = await asyncio.create_subprocess_exec(
-            *self._guard,
-            executable,
-            *command,
-            stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environment,
-            start_new_session=True,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._guard,
+                executable,
+                *command,
+                stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,
+            )
         )
         try:
+            # Cancelled in the middle of a start, asyncio kills timeout(1), and waits for ever for
+            # helm, which lives on and holds the pipes: the start is seen to its end instead.
+            process = await asyncio.shield(starting)
             stdout, stderr = await process.communicate(input)
         except asyncio.CancelledError:
-            await _end(process)
+            await _end(await starting)
             raise
         if process.returncode in _TIMED_OUT:
             raise HelmFailed(
@@ -91,8 +96,7 @@ class HelmProcess(Command):  # type: ignore[misc]  # pyhelm3 has no types
 async def _end(process: Process) -> None:
     """End helm: TERM to its whole group, KILL after the grace; return when all of it has gone.
 
-    To the group, and not to timeout(1) alone: a TERM that meets timeout just after its fork ends
-    it without its child (coreutils 9.1), and the child would hold our pipes for ever.
+    To the group, and not to timeout(1) alone: whoever outlived it would hold our pipes for ever.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kvhelm.api.conditions import Reason
@@ -117,3 +118,18 @@ def test_a_chart_that_cannot_be_read(tmp_path: Path, text: str | None) -> None:
         (tmp_path / "Chart.yaml").write_text(text)
     with pytest.raises(HelmError, match=f"no chart at {tmp_path}"):
         load_chart(tmp_path)
+
+
+async def test_who_cancels_in_the_middle_of_the_start_ends_helm(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    helm = process(script(tmp_path, f"echo $$ > {begun}\nexec sleep 600"))
+    for steps in range(12):
+        running = asyncio.create_task(helm.run(["upgrade"]))
+        for _ in range(steps):
+            await asyncio.sleep(0)  # one turn of the loop nearer to the end of the start
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(60):
+                await running
+    if begun.exists() and (pid := begun.read_text().strip()):
+        assert not psutil.pid_exists(int(pid))
