@@ -4,7 +4,17 @@ from asyncio import get_running_loop
 from dataclasses import dataclass
 from functools import singledispatchmethod
 
-from kvhelm.controller.decide import (
+from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.services import Services
+from kvhelm.controller.snapshot import (
+    FINALIZER,
+    REPLICAS_MANAGER,
+    Pool,
+    Snapshot,
+    Workload,
+    pool_from,
+)
+from kvhelm.controller.steps import (
     AddFinalizer,
     Claim,
     Install,
@@ -18,16 +28,6 @@ from kvhelm.controller.decide import (
     Uninstall,
     Upgrade,
     VerifyUninstalled,
-)
-from kvhelm.controller.observe import POOLS, Memory, Observer
-from kvhelm.controller.services import Services
-from kvhelm.controller.snapshot import (
-    FINALIZER,
-    REPLICAS_MANAGER,
-    Pool,
-    Snapshot,
-    Workload,
-    pool_from,
 )
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm

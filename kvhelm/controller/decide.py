@@ -7,6 +7,24 @@ from dataclasses import dataclass
 
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
+from kvhelm.controller.steps import (
+    AddFinalizer,
+    Claim,
+    Install,
+    Nothing,
+    Preflight,
+    PruneHistory,
+    PurgeMetadata,
+    Recheck,
+    RemoveFinalizer,
+    Scale,
+    Stall,
+    Step,
+    Uninstall,
+    Upgrade,
+    VerifyUninstalled,
+    Wait,
+)
 
 PREFLIGHT_EVERY = 15.0
 """Seconds between checks of a metadata service that can't be used yet."""
@@ -17,104 +35,6 @@ class Policy:
     """What every decision depends on besides the snapshot."""
 
     chart_digest: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do, and why."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Nothing(Step):
-    """The cluster is as the spec asks, as far as it is for us to act."""
-
-
-@dataclass(frozen=True)
-class Wait(Step):
-    """Something is under way: look again when a watch tells, or after `seconds`."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Stall(Step):
-    """Only a person can mend it. Look again after `seconds`, if any: the cause may have gone."""
-
-    reason: Reason
-    seconds: float = 0
-
-
-@dataclass(frozen=True)
-class Recheck(Step):
-    """Look whether the foreign object in the way (KIND/NAME) has gone."""
-
-    in_the_way: str
-
-
-@dataclass(frozen=True)
-class AddFinalizer(Step):
-    """Hold the pool until its release is uninstalled."""
-
-
-@dataclass(frozen=True)
-class Preflight(Step):
-    """Check the metadata service before anything is built on it."""
-
-
-@dataclass(frozen=True)
-class Claim(Step):
-    """Claim the pool's place in its metadata service."""
-
-
-@dataclass(frozen=True)
-class PurgeMetadata(Step):
-    """Delete the pool's keys from its metadata service."""
-
-
-@dataclass(frozen=True)
-class Install(Step):
-    """Make the first revision; `parked` creates the StatefulSet at 0 daemons."""
-
-    parked: bool
-
-
-@dataclass(frozen=True)
-class Upgrade(Step):
-    """Make the next revision."""
-
-    revision: int
-
-
-@dataclass(frozen=True)
-class Scale(Step):
-    """Write the StatefulSet's replicas as the field manager `kvhelm`."""
-
-    statefulset: str
-    replicas: int
-
-
-@dataclass(frozen=True)
-class PruneHistory(Step):
-    """Delete the Secrets of the oldest revisions."""
-
-    secrets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Uninstall(Step):
-    """Uninstall the release with its history."""
-
-
-@dataclass(frozen=True)
-class VerifyUninstalled(Step):
-    """Look whether the uninstall left anything."""
-
-
-@dataclass(frozen=True)
-class RemoveFinalizer(Step):
-    """Let the pool go."""
 
 
 def decide(snapshot: Snapshot, policy: Policy) -> Step:
@@ -181,7 +101,11 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         )
     if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
-        return _before_helm(snapshot) or Nothing("the place can't be claimed yet")
+        return (
+            _retry_later(snapshot)
+            or _before_helm(snapshot)
+            or Nothing("the place can't be claimed yet")
+        )
     return Nothing("the release is as the spec asks")
 
 

@@ -8,25 +8,18 @@ from time import monotonic
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, FailedAttempt, PoolStatus
 from kvhelm.controller.act import RECHECK_EVERY, Actor
-from kvhelm.controller.decide import (
-    Install,
-    Nothing,
-    Policy,
-    PurgeMetadata,
-    Step,
-    Uninstall,
-    Upgrade,
-    decide,
-)
+from kvhelm.controller.decide import Policy, decide
 from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
+from kvhelm.controller.steps import Install, Nothing, PurgeMetadata, Step, Uninstall, Upgrade
 from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff
 from kvhelm.kube.errors import Conflict, Forbidden, NotFound
 from kvhelm.kube.queue import WorkQueue
+from kvhelm.metadata.findings import ServiceFailed
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +75,10 @@ class Reconciler:
             if isinstance(error, Forbidden) and snapshot.pool.deleting:
                 await self._look_at_namespace(snapshot, memory)
         except MetadataError as error:
-            self._put_off(snapshot, memory, Reason.METADATA_WAITING, str(error))
+            reason: str = Reason.METADATA_WAITING
+            if isinstance(error, ServiceFailed) and not snapshot.pool.deleting:
+                reason = error.reason
+            self._put_off(snapshot, memory, reason, str(error))
             seconds = 0
         finally:
             self._metrics.reconcile_seconds.labels(type(step).__name__).observe(monotonic() - begun)
@@ -131,7 +127,7 @@ class Reconciler:
         if memory.namespace_ends:
             self._queue.add(key)
 
-    def _put_off(self, snapshot: Snapshot, memory: Memory, reason: Reason, message: str) -> float:
+    def _put_off(self, snapshot: Snapshot, memory: Memory, reason: str, message: str) -> float:
         memory.failures += 1
         delay = _RETRY.delay(memory.failures)
         memory.retry_at = asyncio.get_running_loop().time() + delay

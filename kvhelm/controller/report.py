@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
-from kvhelm.controller.decide import Policy, Recheck, Stall, Step, is_current
+from kvhelm.controller.decide import Policy, is_current
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
+from kvhelm.controller.steps import Recheck, Stall, Step
 
 State = Literal["True", "False", "Unknown"]
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
 from kvhelm.helm.releases import Revision
@@ -276,7 +275,8 @@ class ServiceView:
 class Failure:
     """A step that failed and is tried again by itself."""
 
-    reason: Reason
+    reason: str
+    """A word of the conditions, or of the findings of metadata services."""
     message: str
     about: tuple[str, bool]
     """Digest of the values it failed with, and whether the pool was being deleted: when one of

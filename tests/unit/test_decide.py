@@ -4,7 +4,7 @@ import pytest
 
 from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
-from kvhelm.controller import decide as steps
+from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
 from kvhelm.controller.snapshot import Failure, Snapshot, Trouble
 from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
@@ -176,6 +176,10 @@ ROWS = {
     "and not before": (
         running(pool(WARN), service=service(healthy=False, found=())),
         steps.Nothing,
+    ),
+    "nor all the time": (
+        running(pool(WARN), service=service(healthy=True, found=()), failure=AWAY, retry_in=4),
+        steps.Wait,
     ),
     # suspend
     "suspended, nothing is installed": (snapshot(pool({"suspend": True})), steps.Nothing),
