@@ -89,6 +89,11 @@ class Reason(StrEnum):
         "The service is healthy; a running vineyardd on redis is untested, and needs an image "
         "built with redis.",
     )
+    METADATA_LOST = (
+        "MetadataLost",
+        "The pool's keys in the metadata service are gone: kvhelm restarts the daemons, at most "
+        "once in 10 minutes.",
+    )
     METADATA_WAITING = (
         "MetadataWaiting",
         "The deleted pool's keys can't be purged yet; the message says what waits and how to let "

@@ -76,6 +76,26 @@ class MetadataStatus(Part):
     """How long a read took."""
     last_success: datetime | None = None
     """When it was last seen healthy."""
+    mended_at: datetime | None = None
+    """When the daemons were last restarted because their metadata was lost."""
+
+
+class MemberStatus(Part):
+    """A daemon: a pod that exists, joined with what vineyardd registered."""
+
+    pod: Name | None = None
+    """Name of the pod; none for an entry that no pod answers for."""
+    node: Name | None = None
+    """Name of its node."""
+    rpc_endpoint: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """HOST:PORT that the daemon registered."""
+    instance: Annotated[int, Field(ge=0)] | None = None
+    """Number under which it is registered; another one each time the daemon starts."""
+    state: Literal["Serving", "NotReady", "NotRegistered", "Stale", "Duplicate", "Unobserved"]
+    """Serving: registered, and its pod is ready. NotReady: registered, its pod is not ready.
+    NotRegistered: the pod is there, its entry is not. Stale: the entry is there, its pod is not.
+    Duplicate: an older entry of a daemon that started again in its pod. Unobserved: kvhelm does not
+    look into this kind of metadata service."""
 
 
 class PoolStatus(Part):
@@ -95,6 +115,8 @@ class PoolStatus(Part):
     """The Helm release."""
     metadata: MetadataStatus | None = None
     """The metadata service."""
+    members: Annotated[list[MemberStatus], Field(max_length=1000)] = []
+    """The daemons, pods in order; then entries that no pod answers for."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
     """Ready, Reconciling, Stalled, Available, MetadataReady, Scheduled."""
 

@@ -1,7 +1,9 @@
 """Carry out one step: one effect each, idempotent, with a deadline."""
 
 from asyncio import get_running_loop
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import singledispatchmethod
 
 from kvhelm.controller.observe import POOLS, Memory, Observer
@@ -18,11 +20,14 @@ from kvhelm.controller.steps import (
     AddFinalizer,
     Claim,
     Install,
+    LookAtRegistered,
+    MendMetadata,
     Preflight,
     PruneHistory,
     PurgeMetadata,
     Recheck,
     RemoveFinalizer,
+    RemoveRegistration,
     Scale,
     Step,
     Uninstall,
@@ -33,7 +38,7 @@ from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.releases import Stamp
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import NotFound
+from kvhelm.kube.errors import Conflict, NotFound
 from kvhelm.kube.events import EventRecorder
 from kvhelm.kube.resource import (
     CONFIG_MAPS,
@@ -165,6 +170,45 @@ class Actor:
     async def _(self, step: Claim, snapshot: Snapshot, memory: Memory) -> float:
         pool, place = snapshot.pool, _place_of(snapshot)
         await self.services.claim(pool.key, place, pool.uid)
+        return 0
+
+    @act.register
+    async def _(self, step: LookAtRegistered, snapshot: Snapshot, memory: Memory) -> float:
+        await self.services.look(snapshot.pool.key)
+        return 0
+
+    @act.register
+    async def _(self, step: RemoveRegistration, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place, gone = snapshot.pool, _place_of(snapshot), step.member
+        if await self.services.remove(pool.key, place, pool.uid, gone):
+            self.events.record(
+                pool.reference(),
+                "Normal",
+                "MemberRemoved",
+                f"Entry i{gone.instance} ({gone.rpc_endpoint or 'torn'}) removed: its daemon is "
+                "gone and left it behind",
+            )
+        return 0
+
+    @act.register
+    async def _(self, step: MendMetadata, snapshot: Snapshot, memory: Memory) -> float:
+        # Killed in between, it is done again: the claim comes last, and tells that it was done.
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.reserve(pool.key, place, pool.uid)
+        daemons = [pod for pod in snapshot.pods if pod.component == "daemon" and not pod.ending]
+        for pod in daemons:
+            # The StatefulSet starts them again in order, each when the one before it is ready.
+            with suppress(NotFound, Conflict):
+                await self.client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+        await self.services.claim_again(pool.key, place, pool.uid)
+        memory.mended_at = datetime.now(UTC).replace(microsecond=0)
+        self.events.record(
+            pool.reference(),
+            "Warning",
+            "DaemonsRestarted",
+            f"{step.why[:1].upper()}{step.why[1:]}: {len(daemons)} daemons are restarted in order, "
+            "since none of them registers again by itself. The objects in the pool are lost.",
+        )
         return 0
 
     @act.register

@@ -6,6 +6,7 @@ Everything hard about a release is a row of this file's table test (tests/unit/t
 from dataclasses import dataclass
 
 from kvhelm.api.conditions import Reason
+from kvhelm.controller.membership import decide_membership
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
@@ -85,6 +86,9 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
     ):
         return Scale(f"{daemons.replicas} daemons, {replicas} wanted", daemons.name, replicas)
 
+    membership = decide_membership(snapshot)
+    if membership and not isinstance(membership, Wait):
+        return _retry_later(snapshot) or membership
     changed = _changed(snapshot, policy)
     if changed:
         return (
@@ -106,7 +110,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or _before_helm(snapshot)
             or Nothing("the place can't be claimed yet")
         )
-    return Nothing("the release is as the spec asks")
+    return membership or Nothing("the release is as the spec asks")
 
 
 def _before_helm(snapshot: Snapshot) -> Step | None:

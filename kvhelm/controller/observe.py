@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from kvhelm.api.status import FailedAttempt
 from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.registered import Register, register_for
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     Failure,
@@ -17,6 +19,7 @@ from kvhelm.controller.snapshot import (
     RefusedPod,
     Snapshot,
     Workload,
+    claims,
     pod_from,
     pool_from,
     refused_pod_from,
@@ -27,6 +30,7 @@ from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
+from kvhelm.metadata.loss import LossWatch
 from kvhelm.values import Defaults, Place, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
@@ -65,8 +69,28 @@ class Memory:
     namespace_ends: bool = False
     verified: bool = False
     purged: bool = False
+    mended_at: datetime | None = None
     report_at: float | None = None
     """When a status that shows only progress is to be written."""
+
+
+def _register_for(pool: Pool, place: Place, now: float) -> Register:
+    """Return the register that a pool's status tells to begin with."""
+    if not claims(pool.status, place):
+        return Register(LossWatch(pool.uid))
+    known = pool.status.metadata
+    mended = known.mended_at if known else None
+    return register_for(
+        pool.uid,
+        now,
+        cluster_id=known.cluster_id if known else None,
+        instances=tuple(
+            each.instance
+            for each in pool.status.members
+            if each.pod is not None and each.instance is not None
+        ),
+        mended_ago=(datetime.now(UTC) - mended).total_seconds() if mended else None,
+    )
 
 
 class Watches:
@@ -207,6 +231,7 @@ class Observer:
             return None
         self.services.follow(key, known.place)
         now = asyncio.get_running_loop().time()
+        self._register(known)
         watches = self.watches(key.namespace)
         pool = known.pool
         memory = self.memory.get(key)
@@ -253,8 +278,18 @@ class Observer:
             failure=failure,
             retry_in=max(0.0, memory.retry_at - now) if failure else 0.0,
             recheck_in=max(0.0, memory.recheck_at - now),
+            mended_at=memory.mended_at,
             leftovers=memory.leftovers,
         )
+
+    def _register(self, known: KnownPool) -> None:
+        """Have those who are registered in a place kept, once it is the pool's own."""
+        place, pool = known.place, known.pool
+        if place is None or not (
+            claims(pool.status, place) or self.services.view(pool.key, place).claimed
+        ):
+            return
+        self.services.register(pool.key, lambda now: _register_for(pool, place, now))
 
     def _refused(
         self, watches: Watches, workloads: tuple[Workload, ...], pods: tuple[Pod, ...]

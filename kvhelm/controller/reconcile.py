@@ -13,7 +13,18 @@ from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
-from kvhelm.controller.steps import Install, Nothing, PurgeMetadata, Step, Uninstall, Upgrade
+from kvhelm.controller.steps import (
+    Install,
+    LookAtRegistered,
+    MendMetadata,
+    Nothing,
+    PurgeMetadata,
+    RemoveRegistration,
+    Step,
+    Uninstall,
+    Upgrade,
+    Wait,
+)
 from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff
@@ -31,6 +42,18 @@ _FOR_ALL = frozenset({Reason.HELM_UNUSABLE, Reason.API_UNAVAILABLE})
 
 _PROGRESS_EVERY = 0.25
 """Seconds that a status waits which shows nothing but progress."""
+
+_ENDS_FAILURE = (
+    Install,
+    Upgrade,
+    Uninstall,
+    PurgeMetadata,
+    LookAtRegistered,
+    RemoveRegistration,
+    MendMetadata,
+    Nothing,
+)
+"""Steps after which what failed before is no news any more."""
 
 _RETRY = Backoff(1.0, 300.0)
 """Seconds between tries of a step that fails for a reason that may pass."""
@@ -63,7 +86,9 @@ class Reconciler:
                 self._queue.add(key)
                 return
             seconds = await self._actor.act(step, snapshot, memory)
-            if isinstance(step, (Install, Upgrade, Uninstall, PurgeMetadata, Nothing)):
+            if isinstance(step, _ENDS_FAILURE) or (
+                isinstance(step, Wait) and snapshot.retry_in == 0
+            ):
                 memory.failure, memory.failures = None, 0
                 self._told = ""
         except HelmFailed as error:

@@ -12,8 +12,12 @@ from typing import Any, Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
 from kvhelm.controller.decide import Policy, is_current
+from kvhelm.controller.membership import members_for
+from kvhelm.controller.registered import Registered
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
 from kvhelm.controller.steps import Recheck, Stall, Step
+from kvhelm.metadata.loss import MEND_AT_MOST_EVERY
+from kvhelm.metadata.loss import Verdict as Loss
 
 State = Literal["True", "False", "Unknown"]
 
@@ -63,6 +67,7 @@ def status_for(
             chart=chart,
             failed=failed,
         ),
+        members=members_for(snapshot),
         metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
     )
@@ -202,6 +207,9 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     warns = bool(spec and spec.metadata and spec.metadata.preflight == "Warn")
     # Who asks only for warnings says that we may not see what the daemons see.
     bad: State = "Unknown" if warns else "False"
+    lost = _lost(service.registered) if service.registered and not service.trouble else None
+    if lost:
+        return Verdict("False", Reason.METADATA_LOST, lost)
     trouble = service.trouble or (None if snapshot.claimed else service.blocker)
     if trouble:
         return Verdict(bad, trouble.reason, trouble.message)
@@ -214,6 +222,23 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     reason = Reason.UNTESTED if service.place.kind == "redis" else Reason.SERVICE_HEALTHY
     warnings = [f"{found.reason}: {found.message}" for found in service.found or ()]
     return Verdict("True", reason, " ".join([reason.meaning, *warnings]))
+
+
+def _lost(registered: Registered) -> str:
+    """Return what is wrong if the pool's metadata was lost, or may have been."""
+    signs = ", ".join(sorted(registered.signs))
+    match registered.verdict:
+        case Loss.SUSPECTED:
+            return f"The pool's metadata seems to be lost ({signs}): it is looked at once more."
+        case Loss.LOST:
+            return f"The pool's metadata was lost ({signs}): the daemons are restarted."
+        case Loss.LOST_AGAIN:
+            return (
+                f"The pool's metadata was lost again ({signs}): the daemons are restarted "
+                f"{MEND_AT_MOST_EVERY / 60:.0f} minutes after the last time. Give the service "
+                "storage that outlives it."
+            )
+    return ""
 
 
 def _scheduled(snapshot: Snapshot) -> Verdict:
@@ -240,7 +265,8 @@ def _metadata_status(snapshot: Snapshot, ready: Verdict) -> MetadataStatus | Non
         endpoints=list(service.place.endpoints),
         prefix=service.place.prefix if snapshot.claimed else None,
         version=service.version or (before.version if before else None),
-        cluster_id=service.cluster_id or (before.cluster_id if before else None),
+        cluster_id=_data_set(service) or (before.cluster_id if before else None),
+        mended_at=snapshot.mended_at or (before.mended_at if before else None),
         latency_milliseconds=round(service.latency * 1000) if service.latency else None,
         last_success=service.last_success or (before.last_success if before else None),
     )
@@ -254,6 +280,12 @@ def _metadata_status(snapshot: Snapshot, ready: Verdict) -> MetadataStatus | Non
     still = now.model_copy(update=moving)
     same = still == before and (turned.status, turned.reason) == (ready.status, ready.reason)
     return before if same else now
+
+
+def _data_set(service: ServiceView) -> str | None:
+    """Return which data set the pool's is: not another one's id before the daemons are on it."""
+    registered = service.registered
+    return registered.cluster_id if registered else service.cluster_id
 
 
 def _managed_status(snapshot: Snapshot) -> MetadataStatus | None:

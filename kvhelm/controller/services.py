@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kvhelm.controller.decide import PREFLIGHT_EVERY
+from kvhelm.controller.registered import Register
 from kvhelm.controller.snapshot import PoolKey, ServiceView, Trouble
 from kvhelm.errors import MetadataError
-from kvhelm.metadata.findings import Finding
+from kvhelm.metadata.findings import Finding, ServiceFailed
 from kvhelm.metadata.policy import DialPolicy
 from kvhelm.metadata.prober import Prober, Subscription
-from kvhelm.metadata.service import MetadataService, Purged
+from kvhelm.metadata.service import Member, MetadataService, Purged
 from kvhelm.values import Place
 
 Changed = Callable[[Iterable[PoolKey]], None]
@@ -32,6 +33,8 @@ class _Use:
     outdated_at: float = 0
     """When, on the event loop's clock, that is no longer taken for granted."""
     claimed: bool = False
+    register: Register | None = None
+    """Who is registered there; None before the place is claimed, or if that can't be told."""
 
 
 @dataclass
@@ -62,9 +65,21 @@ class Services:
             self._uses[key] = self._subscribe(key, place)
         # After the new subscription: a service that both use is not closed in between.
         if before and before.subscription:
+            if before.register:
+                before.subscription.service.feed.unfollow(before.place.prefix)
             closing = asyncio.create_task(before.subscription.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+    def register(self, key: PoolKey, make: Callable[[float], Register]) -> None:
+        """Keep who is registered in a pool's place, which must be the pool's own.
+
+        `make` is given the time of the event loop, and only called if nobody is followed yet.
+        """
+        use = self._uses[key]
+        if use.register is None and use.subscription and use.subscription.service.observable:
+            use.register = make(_now())
+            self._follow(key, use, use.subscription.service)
 
     def view(self, key: PoolKey, place: Place) -> ServiceView:
         """Return what is known of a pool's service, without I/O."""
@@ -84,8 +99,9 @@ class Services:
             if health and health.last_success
             else None,
             found=use.troubles,
-            outdated=asyncio.get_running_loop().time() >= use.outdated_at,
+            outdated=_now() >= use.outdated_at,
             claimed=use.claimed,
+            registered=use.register.as_of(_now()) if use.register else None,
         )
 
     async def preflight(self, key: PoolKey, place: Place, uid: str) -> None:
@@ -101,8 +117,47 @@ class Services:
         finding = await self._service(use).claim(place.prefix, uid)
         if finding is None:
             use.claimed = True
+            if use.register:
+                await self.look(key)
         else:
             self._note(use, (_trouble(finding),))
+
+    async def look(self, key: PoolKey) -> None:
+        """Read again who is registered, timestamps included. Raises MetadataError."""
+        use = self._uses[key]
+        picture = await self._service(use).members(use.place.prefix)
+        if use.register and picture:
+            use.register.see(picture, _now())
+
+    async def remove(self, key: PoolKey, place: Place, uid: str, member: Member) -> bool:
+        """Delete a member's entry if it has not moved; tell whether it went."""
+        removed = await self._service(self._uses[key]).remove_member(place.prefix, uid, member)
+        await self.look(key)
+        return removed
+
+    async def reserve(self, key: PoolKey, place: Place, uid: str) -> None:
+        """See to it that no daemon will get the number of one that lives.
+
+        Raises MetadataError, also if the place is another's by now.
+        """
+        use = self._uses[key]
+        number = use.register.highest_number() + 1 if use.register else 0
+        finding = await self._service(use).reserve(place.prefix, uid, number)
+        if finding is not None:
+            raise ServiceFailed(finding.reason, place.prefix)
+
+    async def claim_again(self, key: PoolKey, place: Place, uid: str) -> None:
+        """Claim a place that was mended: what is there now is the known good.
+
+        Raises MetadataError, also if the place is another's by now.
+        """
+        use = self._uses[key]
+        finding = await self._service(use).claim(place.prefix, uid)
+        if finding is not None:
+            raise ServiceFailed(finding.reason, place.prefix)
+        if use.register:
+            use.register.mended(_now())
+            await self.look(key)
 
     async def purge(self, key: PoolKey, place: Place, uid: str) -> Purged:
         """Delete what the pool has left there. Raises MetadataError."""
@@ -134,16 +189,29 @@ class Services:
             self._note(use, (Trouble("EndpointInvalid", str(error), blocks=True),))
         return use
 
+    def _follow(self, key: PoolKey, use: _Use, service: MetadataService) -> None:
+        def changed(prefix: str) -> None:
+            picture = service.feed.current(prefix)
+            if use.register and picture:
+                use.register.see(picture, _now())
+                self.changed([key])
+
+        service.feed.follow(use.place.prefix, changed)
+
     @staticmethod
     def _note(use: _Use, troubles: tuple[Trouble, ...]) -> None:
         use.troubles = troubles
-        use.outdated_at = asyncio.get_running_loop().time() + PREFLIGHT_EVERY
+        use.outdated_at = _now() + PREFLIGHT_EVERY
 
     @staticmethod
     def _service(use: _Use) -> MetadataService:
         if use.subscription is None:
             raise MetadataError("the endpoints of the metadata service can't be read")
         return use.subscription.service
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _trouble(finding: Finding) -> Trouble:

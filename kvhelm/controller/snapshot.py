@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
+from kvhelm.controller.registered import Registered
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
 
@@ -180,7 +181,12 @@ class Pod:
     name: str
     release: str
     component: str
+    uid: str
     node: str | None
+    ip: str
+    """Empty before it has one. The chart makes a daemon register under it."""
+    ready: bool
+    ending: bool
     unschedulable: str
     """The scheduler's own words; empty if it has a node or was not tried yet."""
 
@@ -189,21 +195,20 @@ def pod_from(pod: Mapping[str, Any]) -> Pod:
     """Return what matters of a pod."""
     metadata = pod["metadata"]
     labels = metadata["labels"]
-    scheduled: Mapping[str, Any] = next(
-        (
-            condition
-            for condition in (pod.get("status") or {}).get("conditions") or ()
-            if condition["type"] == "PodScheduled" and condition["status"] == "False"
-        ),
-        {},
-    )
+    status = pod.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled") or {}
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         release=labels["app.kubernetes.io/instance"],
         component=labels.get("app.kubernetes.io/component", ""),
+        uid=metadata["uid"],
         node=(pod.get("spec") or {}).get("nodeName"),
-        unschedulable=scheduled.get("message", ""),
+        ip=status.get("podIP", ""),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        ending="deletionTimestamp" in metadata,
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
     )
 
 
@@ -264,11 +269,23 @@ class ServiceView:
     """Whether that may have changed since."""
     claimed: bool = False
     """Whether we claimed the place since we started."""
+    registered: Registered | None = None
+    """Which daemons registered there; None if not known (yet), or not observable."""
 
     @property
     def blocker(self) -> Trouble | None:
         """The worst finding, if it makes the service useless to a pool."""
         return self.found[0] if self.found and self.found[0].blocks else None
+
+
+def claims(status: PoolStatus, place: Place) -> bool:
+    """Tell whether a status says that the pool holds this place."""
+    known = status.metadata
+    return (
+        known is not None
+        and known.prefix == place.prefix
+        and tuple(known.endpoints) == place.endpoints
+    )
 
 
 @dataclass(frozen=True)
@@ -315,6 +332,8 @@ class Snapshot:
     """Seconds until then."""
     recheck_in: float = 0
     """Seconds until the object in the way is looked for again."""
+    mended_at: datetime | None = None
+    """When the daemons were last restarted because their metadata was lost."""
     leftovers: tuple[str, ...] = ()
     """KIND/NAME of what an uninstall has left so far."""
 
@@ -328,12 +347,7 @@ class Snapshot:
         """Whether the pool's place in its metadata service is known to be its own."""
         if self.service is None:
             return False
-        known = self.pool.status.metadata
-        return self.service.claimed or (
-            known is not None
-            and known.prefix == self.service.place.prefix
-            and tuple(known.endpoints) == self.service.place.endpoints
-        )
+        return self.service.claimed or claims(self.pool.status, self.service.place)
 
     @property
     def foreign(self) -> bool:

@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from kvhelm.api.conditions import Reason
+from kvhelm.metadata.service import Member
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,23 @@ class Claim(Step):
 @dataclass(frozen=True)
 class PurgeMetadata(Step):
     """Delete the pool's keys from its metadata service."""
+
+
+@dataclass(frozen=True)
+class LookAtRegistered(Step):
+    """Read again who is registered."""
+
+
+@dataclass(frozen=True)
+class RemoveRegistration(Step):
+    """Delete an entry that no daemon answers for, if it has not moved."""
+
+    member: Member
+
+
+@dataclass(frozen=True)
+class MendMetadata(Step):
+    """Restart the daemons: their metadata was lost, and they don't register again."""
 
 
 @dataclass(frozen=True)

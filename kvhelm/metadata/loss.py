@@ -8,7 +8,7 @@ verdict is the caller's.
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from kvhelm.metadata.service import Members
+from kvhelm.metadata.service import Member, Members
 
 # Seconds. A sign may be a passing one (an endpoint that led elsewhere for a moment).
 CONFIRM_AFTER = 10.0
@@ -27,12 +27,16 @@ class LossSign(StrEnum):
 def loss_signs(before: Members, now: Members, uid: str) -> frozenset[LossSign]:
     """Compare what is known good with what is there now; `uid` held the claim before."""
     signs = {
-        LossSign.CLUSTER_REPLACED: now.cluster_id != before.cluster_id,
+        LossSign.CLUSTER_REPLACED: before.cluster_id not in (None, now.cluster_id),
         LossSign.REVISION_WENT_BACK: now.revision < before.revision,
         LossSign.CLAIM_GONE: before.claim == uid and now.claim != uid,
-        LossSign.ENTRY_TORN: bool(now.torn),
+        LossSign.ENTRY_TORN: bool(_numbers(now.torn) - _numbers(before.torn)),
     }
     return frozenset(sign for sign, holds in signs.items() if holds)
+
+
+def _numbers(members: tuple[Member, ...]) -> set[int]:
+    return {member.instance for member in members}
 
 
 def is_loss(signs: frozenset[LossSign]) -> bool:

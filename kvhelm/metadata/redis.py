@@ -35,6 +35,7 @@ class RedisService:
     """One redis. Raises MetadataError unless there is exactly one endpoint redis://HOST:PORT."""
 
     kind = "redis"
+    observable = False
 
     def __init__(self, endpoints: Sequence[str], policy: DialPolicy) -> None:
         read = [endpoint_in(each) for each in endpoints]
@@ -98,6 +99,10 @@ class RedisService:
     async def remove_member(self, prefix: str, uid: str, member: Member) -> bool:
         """Remove nothing: no member was ever seen."""
         return False
+
+    async def reserve(self, prefix: str, uid: str, number: int) -> Finding | None:
+        """Do nothing: how vineyardd counts in a redis is not known."""
+        return None
 
     async def purge(self, prefix: str, uid: str) -> Purged:
         """Delete the claim if it is `uid`'s. vineyardd's keys, which have no prefix, remain."""

@@ -59,8 +59,8 @@ class Members:
     """What stands under one prefix, read at one revision."""
 
     members: tuple[Member, ...] = ()
-    torn: tuple[int, ...] = ()
-    """Instance numbers with a timestamp and nothing else: their metadata was lost."""
+    torn: tuple[Member, ...] = ()
+    """Entries with a timestamp and nothing else, so of no known host: their metadata was lost."""
     claim: str | None = None
     """The uid that holds the prefix."""
     cluster_id: str | None = None
@@ -110,6 +110,10 @@ class MetadataService(Protocol):
         """SCHEME://HOST:PORT, lower case."""
 
     @property
+    def observable(self) -> bool:
+        """Whether it can tell who is registered."""
+
+    @property
     def feed(self) -> MembershipFeed:
         """Members of many prefixes at once."""
 
@@ -132,6 +136,13 @@ class MetadataService(Protocol):
         """Delete a member's entry if it has not moved since `member` was read; tell if it went.
 
         An entry that is gone already counts as gone. Refused where `uid` holds no claim.
+        """
+
+    async def reserve(self, prefix: str, uid: str, number: int) -> Finding | None:
+        """Let no daemon that registers from now on get an instance number below `number`.
+
+        For a prefix that lost its metadata: the count of numbers is lost with it, and daemons that
+        live on still go by theirs. What is returned is why not: the place is another's.
         """
 
     async def purge(self, prefix: str, uid: str) -> Purged:

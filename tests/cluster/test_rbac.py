@@ -14,7 +14,6 @@ NEEDED = [
 ]
 NEVER = [
     ("create", "pods"),
-    ("delete", "pods"),
     ("create", "pods/exec"),
     ("get", "pods/log"),
     ("delete", "kvcachepools.kvcache.aibrix.ai"),

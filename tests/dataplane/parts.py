@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kvhelm.local.tools import ensure_tools
 from kvhelm.metadata.dial import endpoint_in
@@ -238,20 +238,23 @@ class Vineyardd(Part):
 
 
 def vineyardd(folder: Path, rendered: Rendered, pod: str) -> Vineyardd:
-    """Make the daemon of one pod with exactly what the chart renders.
+    """Make the daemon of one pod with exactly what the chart renders."""
+    fields = {"status.podIP": HOST, "spec.nodeName": f"node-of-{pod}", "metadata.name": pod}
+    return daemon_of(rendered.vineyardd, folder / pod, fields)
+
+
+def daemon_of(container: Mapping[str, Any], folder: Path, fields: Mapping[str, str]) -> Vineyardd:
+    """Make the daemon that a container's command and environment say.
 
     Replaced is only what belongs to a pod of its own: the folder of the socket, the port (all share
-    this machine's), and the values that Kubernetes would fill in.
+    this machine's), and the fields of the pod that Kubernetes would fill in.
     """
-    folder = folder / pod
     folder.mkdir(parents=True, exist_ok=True)
     port, path = free_port(), folder / "vineyard.sock"
     of_the_pod = {
         "--socket=/var/run/vineyard.sock": f"--socket={path}",
         "--rpc_socket_port=9600": f"--rpc_socket_port={port}",
     }
-    fields = {"status.podIP": HOST, "spec.nodeName": f"node-of-{pod}", "metadata.name": pod}
-    container = rendered.vineyardd
     assert container["command"] == ["vineyardd"]
     assert set(of_the_pod) <= set(container["args"])
     arguments = [of_the_pod.get(each, each) for each in container["args"]]

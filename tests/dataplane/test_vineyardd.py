@@ -76,6 +76,20 @@ async def test_joins_and_leaves_arrive_without_asking(
     await numbers([1, 2])
 
 
+async def test_reserved_numbers_are_given_to_nobody(
+    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+) -> None:
+    etcd = await start_etcd()
+    shared = service("etcd", etcd[0].url)
+    await shared.claim(PREFIX, UID)
+    assert await shared.reserve(PREFIX, UID, 7) is None
+    assert await shared.reserve(PREFIX, UID, 3) is None  # never back
+    await start_pool(etcd, PREFIX, 2)
+    assert [each.instance for each in (await registered(shared, 2)).members] == [7, 8]
+    refused = await shared.reserve(PREFIX, "uid-of-another", 99)
+    assert refused and refused.reason.value == "PrefixTaken"
+
+
 async def registered(service: MetadataService, daemons: int = 1) -> Members:
     """Wait until so many daemons have registered."""
 

@@ -94,7 +94,18 @@ def workload(component: str = "daemon", replicas: int = 1, **changes: Any) -> Wo
 
 
 def pod(name: str = "p-0", node: str | None = "node-1", unschedulable: str = "") -> Pod:
-    return Pod("ns", name, "p", "daemon", node, unschedulable)
+    return Pod(
+        namespace="ns",
+        name=name,
+        release="p",
+        component="daemon",
+        uid=f"uid-of-{name}",
+        node=node,
+        ip=f"10.0.0.{name.rpartition('-')[2]}",
+        ready=node is not None,
+        ending=False,
+        unschedulable=unschedulable,
+    )
 
 
 def service(**more: Any) -> ServiceView:

@@ -8,8 +8,9 @@ from kvhelm.metadata.loss import LossSign, LossWatch, Verdict, is_loss, loss_sig
 from kvhelm.metadata.service import Member, Members
 
 DAEMON = Member(0, "1", "10.0.0.1", "node", "10.0.0.1:9600", "/var/run/vineyard.sock", "17", 90)
+TORN = replace(DAEMON, hostid="", hostname="", nodename="", rpc_endpoint="", ipc_socket="")
 GOOD = Members(members=(DAEMON,), claim="mine", cluster_id="a1", revision=100)
-WIPED = Members(torn=(0,), cluster_id="a1", revision=4)
+WIPED = Members(torn=(TORN,), cluster_id="a1", revision=4)
 
 
 @pytest.mark.parametrize(
@@ -20,9 +21,9 @@ WIPED = Members(torn=(0,), cluster_id="a1", revision=4)
         (replace(GOOD, claim=None), {LossSign.CLAIM_GONE}, False),
         (replace(GOOD, claim="yours"), {LossSign.CLAIM_GONE}, False),
         (replace(GOOD, revision=99), {LossSign.REVISION_WENT_BACK}, False),
-        (replace(GOOD, torn=(0,)), {LossSign.ENTRY_TORN}, False),
+        (replace(GOOD, torn=(TORN,)), {LossSign.ENTRY_TORN}, False),
         (replace(GOOD, cluster_id="b2"), {LossSign.CLUSTER_REPLACED}, True),
-        (replace(GOOD, torn=(0,), claim=None), {LossSign.ENTRY_TORN, LossSign.CLAIM_GONE}, True),
+        (replace(GOOD, torn=(TORN,), claim=None), {LossSign.ENTRY_TORN, LossSign.CLAIM_GONE}, True),
         (
             WIPED,
             {LossSign.CLAIM_GONE, LossSign.ENTRY_TORN, LossSign.REVISION_WENT_BACK},
@@ -49,8 +50,8 @@ def test_signs_of_a_loss(now: Members, signs: set[LossSign], lost: bool) -> None
             [
                 (0, GOOD),
                 (5, replace(GOOD, claim=None)),
-                (60, replace(GOOD, claim=None, torn=(0,))),
-                (70, replace(GOOD, claim=None, torn=(0,))),
+                (60, replace(GOOD, claim=None, torn=(TORN,))),
+                (70, replace(GOOD, claim=None, torn=(TORN,))),
             ],
             Verdict.LOST,
         ),

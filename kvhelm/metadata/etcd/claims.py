@@ -13,6 +13,7 @@ from kvhelm.metadata.etcd.keys import (
     claims_above,
     claims_within,
     instance,
+    next_instance,
 )
 from kvhelm.metadata.findings import Finding, Reason, finding
 from kvhelm.metadata.service import Member, Purged
@@ -81,6 +82,32 @@ async def remove_member(etcd: EtcdEndpoint, prefix: str, uid: str, member: Membe
     )
     answer = await etcd.transact([_holds(claim_key(prefix), uid), still], [_deleting(entry)])
     return bool(answer.succeeded)
+
+
+async def reserve(etcd: EtcdEndpoint, prefix: str, uid: str, number: int) -> Finding | None:
+    """Raise vineyardd's count of instance numbers to `number`; say if the prefix is another's.
+
+    Raises ServiceFailed.
+    """
+    key, own = next_instance(checked(prefix)), claim_key(prefix)
+    while True:
+        answer = await etcd.transact([], [_reading(own), _reading(key)])
+        claimed, counted = _pages(answer)
+        if any(entry.value != uid.encode() for entry in claimed.entries):
+            return finding(Reason.PREFIX_TAKEN, prefix)
+        known = next(iter(counted.entries), None)
+        if known and known.value.isdigit() and int(known.value) >= number:
+            return None
+        put = rpc.PutRequest(key=key, value=str(number).encode())
+        still = rpc.Compare(
+            key=key,
+            target=rpc.Compare.MOD,
+            result=rpc.Compare.EQUAL,
+            mod_revision=known.changed if known else 0,
+        )
+        # A daemon may register at this moment: then what it counted is looked at anew.
+        if (await etcd.transact([still], [rpc.RequestOp(request_put=put)])).succeeded:
+            return None
 
 
 def in_the_way(prefix: str, uid: str, claims: list[Page]) -> Finding | None:

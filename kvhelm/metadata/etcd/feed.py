@@ -169,7 +169,8 @@ class EtcdFeed:
 
 def _who(picture: Members) -> object:
     """Return what of a picture is no timestamp."""
-    return [(each.instance, each.hostid) for each in picture.members], picture.torn
+    entries = [(each.instance, each.hostid) for each in (*picture.members, *picture.torn)]
+    return entries, picture.claim, picture.cluster_id
 
 
 def _watches(prefix: str, watch_id: int) -> tuple[rpc.WatchCreateRequest, rpc.WatchCreateRequest]:

@@ -88,8 +88,8 @@ def next_instance(prefix: str) -> bytes:
 
 def members_in(
     prefix: str, entries: Iterable[KeyValue]
-) -> tuple[tuple[Member, ...], tuple[int, ...]]:
-    """Read members' entries: the members by number, and the numbers that are torn.
+) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
+    """Read members' entries, by number: those that are whole, and those that are torn.
 
     What is not shaped like vineyardd's is left out.
     """
@@ -105,8 +105,11 @@ def members_in(
         revisions[number] = max(revisions.get(number, 0), entry.changed)
     whole = {number for number, known in fields.items() if known.get("hostid")}
     torn = {number for number, known in fields.items() if set(known) == {"timestamp"}}
-    members = (_member(number, fields[number], revisions[number]) for number in sorted(whole))
-    return tuple(members), tuple(sorted(torn))
+
+    def read(numbers: set[int]) -> tuple[Member, ...]:
+        return tuple(_member(n, fields[n], revisions[n]) for n in sorted(numbers))
+
+    return read(whole), read(torn)
 
 
 def _member(number: int, known: dict[str, str], revision: int) -> Member:

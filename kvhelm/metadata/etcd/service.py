@@ -34,6 +34,7 @@ class EtcdService:
     """
 
     kind = "etcd"
+    observable = True
 
     def __init__(self, endpoints: Sequence[str], policy: DialPolicy) -> None:
         read = [endpoint_in(each) for each in endpoints]
@@ -87,6 +88,10 @@ class EtcdService:
     async def remove_member(self, prefix: str, uid: str, member: Member) -> bool:
         """Delete a member's entry if it has not moved since it was read."""
         return await self._on_one(lambda etcd: claims.remove_member(etcd, prefix, uid, member))
+
+    async def reserve(self, prefix: str, uid: str, number: int) -> Finding | None:
+        """Let no daemon that registers from now on get a number below `number`."""
+        return await self._on_one(lambda etcd: claims.reserve(etcd, prefix, uid, number))
 
     async def purge(self, prefix: str, uid: str) -> Purged:
         """Delete everything under a prefix, and its claim, if the claim is `uid`'s."""

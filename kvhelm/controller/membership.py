@@ -1,0 +1,105 @@
+"""Which pod is which registered daemon, whose entries nobody answers for, and what to do. Pure."""
+
+from collections.abc import Iterator
+
+from kvhelm.api.status import MemberStatus
+from kvhelm.controller.registered import Registration
+from kvhelm.controller.snapshot import Pod, Snapshot
+from kvhelm.controller.steps import (
+    Claim,
+    LookAtRegistered,
+    MendMetadata,
+    RemoveRegistration,
+    Step,
+    Wait,
+)
+from kvhelm.metadata.loss import LossSign, Verdict
+
+STILL = 60.0
+"""Seconds for which an entry of nobody stands still before it is removed: vineyardd rewrites a
+timestamp about every 10 seconds, and peers that live remove entries after 34 to 40 (measured)."""
+
+_LIMIT = 1000
+
+
+def members_for(snapshot: Snapshot) -> list[MemberStatus]:
+    """Return the pool's daemons: its pods in order, then entries that no pod answers for."""
+    pods = sorted(_daemons(snapshot), key=lambda pod: (len(pod.name), pod.name))
+    registered = snapshot.service.registered if snapshot.service else None
+    if registered is None:
+        return [_member(pod, None, "Unobserved") for pod in pods][:_LIMIT]
+    newest = _newest(registered.entries)
+    members = []
+    for pod in pods:
+        entry = newest.get(pod.ip) if pod.ip else None
+        state = "NotRegistered" if entry is None else "Serving" if pod.ready else "NotReady"
+        members.append(_member(pod, entry, state))
+    homes = {pod.ip: pod for pod in pods if pod.ip}
+    for entry in entries_of_nobody(snapshot):
+        home = homes.get(entry.member.hostname)
+        members.append(_member(home, entry, "Duplicate" if home else "Stale"))
+    return members[:_LIMIT]
+
+
+def entries_of_nobody(snapshot: Snapshot) -> Iterator[Registration]:
+    """Yield the entries that no daemon of a pod which exists answers for, as far as pods tell.
+
+    A pod that is gone leaves one, and so does a daemon that was started again in its pod. Of a pod
+    that is not known yet the entry looks the same: its timestamp moves.
+    """
+    registered = snapshot.service.registered if snapshot.service else None
+    if registered is None:
+        return
+    newest = _newest(registered.entries)
+    answered = {newest.get(pod.ip) for pod in _daemons(snapshot) if pod.ip}
+    yield from (entry for entry in registered.entries if entry not in answered)
+
+
+def decide_membership(snapshot: Snapshot) -> Step | None:
+    """Return what is to do about who is registered; None if all is well, or not known."""
+    service = snapshot.service
+    if not snapshot.claimed or service is None or service.registered is None:
+        return None
+    if not service.healthy:
+        return None  # what is not there can't be judged, nor mended
+    registered = service.registered
+    if registered.verdict is Verdict.LOST:
+        signs = ", ".join(sorted(registered.signs))
+        return MendMetadata(f"the metadata in {service.place.kind} was lost ({signs})")
+    if registered.look_in == 0:
+        return (
+            Claim("the claim is gone, and nothing else")
+            if registered.only_claim_gone
+            else LookAtRegistered("something of the metadata is gone")
+        )
+    # (Entries of a place that may have to be mended tell what numbers are in use.)
+    waits = LossSign.CLAIM_GONE not in registered.signs and registered.verdict is Verdict.INTACT
+    nobodies = list(entries_of_nobody(snapshot)) if waits else []
+    gone = max(nobodies, key=lambda entry: entry.still, default=None)
+    if gone and gone.still >= STILL:
+        return RemoveRegistration(f"no pod answers for i{gone.member.instance}", gone.member)
+    due = [STILL - entry.still for entry in nobodies]
+    if registered.look_in is not None:
+        due.append(registered.look_in)
+    return Wait("entries that nobody answers for may move yet", min(due)) if due else None
+
+
+def _daemons(snapshot: Snapshot) -> Iterator[Pod]:
+    return (pod for pod in snapshot.pods if pod.component == "daemon")
+
+
+def _newest(entries: tuple[Registration, ...]) -> dict[str, Registration]:
+    """Return the newest entry of each host: a daemon that starts again takes the next number."""
+    whole = sorted((each for each in entries if not each.torn), key=lambda it: it.member.instance)
+    return {each.member.hostname: each for each in whole}
+
+
+def _member(pod: Pod | None, entry: Registration | None, state: str) -> MemberStatus:
+    known = entry.member if entry else None
+    return MemberStatus(
+        pod=pod.name if pod else None,
+        node=(pod.node if pod else None) or (known.nodename if known else None) or None,
+        rpc_endpoint=(known.rpc_endpoint or None) if known else None,
+        instance=known.instance if known else None,
+        state=state,
+    )

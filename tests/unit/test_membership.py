@@ -1,0 +1,184 @@
+"""Who is registered, who answers for it, and what is done about it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kvhelm.controller import steps
+from kvhelm.controller.decide import decide
+from kvhelm.controller.membership import STILL, members_for
+from kvhelm.controller.registered import Register, Registered, Registration, register_for
+from kvhelm.controller.snapshot import Snapshot
+from kvhelm.metadata.loss import CONFIRM_AFTER, LossSign, LossWatch, Verdict
+from kvhelm.metadata.service import Member, Members
+from tests.unit.pools import POLICY, UID, pod, pool, running, service
+
+EXTERNAL: dict[str, Any] = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
+
+
+def member(number: int, host: str) -> Member:
+    return Member(number, "1", host, "node-1", f"{host}:9600", "/var/run/v.sock", "17", 100)
+
+
+def entry(number: int, host: str, still: float = 0, *, torn: bool = False) -> Registration:
+    known = member(number, host)
+    return Registration(replace(known, hostid="", hostname="") if torn else known, still, torn)
+
+
+def picture(*entries: Registration, replicas: int = 1, ready: bool = True, **how: Any) -> Snapshot:
+    seen = running(
+        pool(EXTERNAL | {"replicas": replicas}),
+        replicas,
+        service=service(healthy=True, claimed=True, registered=Registered(entries, **how)),
+    )
+    return replace(seen, pods=tuple(replace(each, ready=ready) for each in seen.pods))
+
+
+def states(snapshot: Snapshot) -> list[tuple[str | None, int | None, str]]:
+    return [(each.pod, each.instance, each.state) for each in members_for(snapshot)]
+
+
+def test_pods_are_joined_with_what_their_daemons_registered() -> None:
+    seen = picture(entry(4, "10.0.0.1"), entry(3, "10.0.0.0"), replicas=3)
+    assert states(seen) == [
+        ("p-0", 3, "Serving"),
+        ("p-1", 4, "Serving"),
+        ("p-2", None, "NotRegistered"),
+    ]
+
+
+def test_ten_comes_after_nine() -> None:
+    pods = (pod("p-10"), pod("p-9"))
+    assert [each.pod for each in members_for(replace(running(), pods=pods))] == ["p-9", "p-10"]
+
+
+def test_a_registered_daemon_whose_pod_is_not_ready_does_not_serve() -> None:
+    assert states(picture(entry(0, "10.0.0.0"), ready=False)) == [("p-0", 0, "NotReady")]
+
+
+def test_entries_that_no_daemon_answers_for_are_told_apart() -> None:
+    seen = picture(entry(0, "10.0.0.0"), entry(1, "10.0.0.0"), entry(2, "10.0.0.9"))
+    assert states(seen) == [
+        ("p-0", 1, "Serving"),
+        ("p-0", 0, "Duplicate"),
+        (None, 2, "Stale"),
+    ]
+
+
+def test_where_nobody_can_look_the_pods_alone_tell() -> None:
+    assert states(running()) == [("p-0", None, "Unobserved")]
+
+
+ROWS: dict[str, tuple[Snapshot, type[steps.Step]]] = {
+    "all serve": (picture(entry(0, "10.0.0.0")), steps.Nothing),
+    "an entry of nobody may move yet": (picture(entry(1, "10.0.0.9", STILL - 1)), steps.Wait),
+    "and goes when it did not": (
+        picture(entry(0, "10.0.0.0"), entry(1, "10.0.0.9", STILL)),
+        steps.RemoveRegistration,
+    ),
+    "an old entry of a daemon that started again as well": (
+        picture(entry(0, "10.0.0.0", STILL), entry(1, "10.0.0.0", STILL)),
+        steps.RemoveRegistration,
+    ),
+    "and what is left of a lost one": (
+        picture(entry(0, "10.0.0.0"), entry(1, "", STILL, torn=True)),
+        steps.RemoveRegistration,
+    ),
+    "a living daemon's stays, however still it is": (
+        picture(entry(0, "10.0.0.0", STILL * 10)),
+        steps.Nothing,
+    ),
+    "one sign of a loss is looked at again": (
+        picture(entry(0, "10.0.0.0"), signs=frozenset({LossSign.ENTRY_TORN}), look_in=0.0),
+        steps.LookAtRegistered,
+    ),
+    "but not all the time": (
+        picture(entry(0, "10.0.0.0"), signs=frozenset({LossSign.ENTRY_TORN}), look_in=4.0),
+        steps.Wait,
+    ),
+    "a claim that is gone alone is made again": (
+        picture(
+            entry(0, "10.0.0.0"),
+            signs=frozenset({LossSign.CLAIM_GONE}),
+            only_claim_gone=True,
+            look_in=0.0,
+        ),
+        steps.Claim,
+    ),
+    "while the claim is gone no entry is touched": (
+        picture(entry(1, "10.0.0.9", STILL), signs=frozenset({LossSign.CLAIM_GONE}), look_in=4.0),
+        steps.Wait,
+    ),
+    "what may be lost is looked at twice": (
+        picture(verdict=Verdict.SUSPECTED, signs=frozenset({LossSign.CLAIM_GONE}), look_in=4.0),
+        steps.Wait,
+    ),
+    "what is lost is mended": (picture(verdict=Verdict.LOST), steps.MendMetadata),
+    "but not again at once": (
+        picture(verdict=Verdict.LOST_AGAIN, signs=frozenset({LossSign.CLAIM_GONE}), look_in=400.0),
+        steps.Wait,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_done(row: str) -> None:
+    seen, step = ROWS[row]
+    assert type(decide(seen, POLICY)) is step
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_nothing_is_done_while_the_service_is_away_or_the_pool_suspended(row: str) -> None:
+    seen, _ = ROWS[row]
+    assert seen.service
+    away = replace(seen, service=replace(seen.service, healthy=False))
+    suspended = replace(seen, pool=pool(EXTERNAL | {"suspend": True}))
+    for snapshot in (away, suspended):
+        assert type(decide(snapshot, POLICY)) is steps.Nothing
+
+
+def test_a_mend_comes_before_an_upgrade_and_a_wait_does_not_hold_one_up() -> None:
+    lost, waits = picture(verdict=Verdict.LOST), picture(entry(1, "10.0.0.9"))
+    assert type(decide(replace(lost, spec_digest="spec-2"), POLICY)) is steps.MendMetadata
+    assert type(decide(replace(waits, spec_digest="spec-2"), POLICY)) is steps.Upgrade
+
+
+def test_an_entry_is_still_from_the_picture_that_it_was_first_in() -> None:
+    register = Register(LossWatch(UID))
+    still = member(0, "10.0.0.0")
+    for at in (10.0, 40.0):
+        moving = replace(member(1, "10.0.0.1"), revision=int(at))
+        register.see(Members((still, moving), claim=UID, cluster_id="a", revision=200), at)
+    known = register.as_of(50.0)
+    assert known
+    assert {each.member.instance: each.still for each in known.entries} == {0: 40.0, 1: 10.0}
+
+
+def test_after_a_restart_the_status_tells_what_was_good() -> None:
+    register = register_for(UID, 0.0, cluster_id="a", instances=(0, 1), mended_ago=None)
+    # The other etcd has the claim: someone restored it from a copy.
+    register.see(Members(claim=UID, cluster_id="b", revision=9), 0.0)
+    register.see(Members(claim=UID, cluster_id="b", revision=9), CONFIRM_AFTER)
+    known = register.as_of(CONFIRM_AFTER)
+    assert known and known.verdict is Verdict.LOST
+    assert register.highest_number() == 1
+
+
+def test_after_a_restart_a_mend_is_not_repeated_within_ten_minutes() -> None:
+    register = register_for(UID, 0.0, cluster_id="a", instances=(), mended_ago=100.0)
+    for at in (0.0, CONFIRM_AFTER):
+        register.see(Members(cluster_id="b", revision=9), at)
+    known = register.as_of(CONFIRM_AFTER)
+    assert known and known.verdict is Verdict.LOST_AGAIN
+    assert known.look_in == pytest.approx(490.0)
+
+
+def test_entries_that_are_gone_with_the_claim_are_no_lost_claim_alone() -> None:
+    register = register_for(UID, 0.0, cluster_id="a", instances=(0,), mended_ago=None)
+    register.see(Members(cluster_id="a", revision=9), 0.0)
+    known = register.as_of(0.0)
+    assert known and not known.only_claim_gone
+    register.see(Members((member(0, "10.0.0.0"),), cluster_id="a", revision=9), 1.0)
+    known = register.as_of(1.0)
+    assert known and known.only_claim_gone
