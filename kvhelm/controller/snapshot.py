@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
+from kvhelm.controller.last_words import LastWords, last_words_from
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
 
@@ -183,6 +184,8 @@ class Pod:
     node: str | None
     unschedulable: str
     """The scheduler's own words; empty if it has a node or was not tried yet."""
+    last_words: LastWords | None = None
+    """Of a container that does not run; None if all do, or have not tried yet."""
 
 
 def pod_from(pod: Mapping[str, Any]) -> Pod:
@@ -204,6 +207,7 @@ def pod_from(pod: Mapping[str, Any]) -> Pod:
         component=labels.get("app.kubernetes.io/component", ""),
         node=(pod.get("spec") or {}).get("nodeName"),
         unschedulable=scheduled.get("message", ""),
+        last_words=last_words_from(pod),
     )
 
 
