@@ -65,6 +65,10 @@ class Reason(StrEnum):
         "Pod Security refuses the daemons' pods; the message names the remedy.",
     )
     QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace refuses an object or pod."
+    BUILT_WITHOUT_REDIS = (
+        "BuiltWithoutRedis",
+        "The image's vineyardd knows no redis, and the pool's metadata is to lie in one.",
+    )
 
     # Reconciling goes on by itself
     HELM_UNUSABLE = (
@@ -76,6 +80,20 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded", "A helm process did not end within its deadline."
     RELEASE_LOCKED = "ReleaseLocked", "Another helm process works on the release."
     CHART_UNUSABLE = "ChartUnusable", "The chart that the operator brings can't be loaded."
+
+    # A container that does not run; the message has the pod, and the kubelet's or its own words
+    IMAGE_UNAVAILABLE = "ImageUnavailable", "An image can't be pulled."
+    CONTAINER_NOT_STARTED = (
+        "ContainerNotStarted",
+        "The kubelet can't start a container, mostly since a ConfigMap or Secret is missing that "
+        "cache.env names.",
+    )
+    CRASHING = "Crashing", "A container ends again and again; the message has its last words."
+    OUT_OF_MEMORY = "OutOfMemory", "A container was killed at its memory limit."
+    ETCD_OUT_OF_REACH = (
+        "EtcdOutOfReach",
+        "A daemon ended because its etcd did not answer it, whatever kvhelm sees of that etcd.",
+    )
 
     # Available, MetadataReady, Scheduled
     DAEMONS_SERVE = "DaemonsServe", "At least one daemon serves."

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
 from kvhelm.controller.decide import Policy, is_current
+from kvhelm.controller.last_words import Cause, first_cause
 from kvhelm.controller.membership import members_for
 from kvhelm.controller.registered import Registered
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
@@ -75,7 +76,7 @@ def status_for(
 
 def verdicts_for(snapshot: Snapshot, step: Step, policy: Policy) -> dict[ConditionType, Verdict]:
     """Return every condition of the pool."""
-    stalled = _stalled(snapshot, step)
+    stalled = _stalled(snapshot, step, policy)
     scheduled = _scheduled(snapshot)
     metadata = _metadata_ready(snapshot)
     ready = _ready(snapshot, policy, stalled, metadata, scheduled)
@@ -116,7 +117,8 @@ def _ready(
         first = snapshot.current.number == 1 and snapshot.current.status != "deployed"
         reason = Reason.INSTALLING if first or snapshot.daemons is None else Reason.UPGRADING
         return Verdict("False", reason, reason.meaning)
-    return _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled)
+    cause = _cause(snapshot, "daemon")
+    return _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled, cause)
 
 
 def _deleting(snapshot: Snapshot) -> Verdict:
@@ -133,11 +135,15 @@ def _deleting(snapshot: Snapshot) -> Verdict:
     return Verdict("False", Reason.DELETING, f"{Reason.DELETING.meaning}{left}")
 
 
-def _rollout(daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdict) -> Verdict:
+def _rollout(
+    daemons: Workload, wanted: int, metadata: Verdict, scheduled: Verdict, cause: Cause | None
+) -> Verdict:
     if scheduled.reason is Reason.UNSCHEDULABLE:
         return Verdict("False", Reason.UNSCHEDULABLE, scheduled.message)
     if metadata.status == "False":
         return Verdict("False", metadata.reason, metadata.message)
+    if cause:
+        return Verdict("False", cause.reason, cause.message)
     count = f"{daemons.ready} of {_daemons(wanted)} ready"
     if daemons.replicas != wanted or daemons.existing != wanted:
         return Verdict("False", Reason.SCALING, count)
@@ -154,7 +160,13 @@ def _daemons(count: int) -> str:
     return "1 daemon" if count == 1 else f"{count} daemons"
 
 
-def _stalled(snapshot: Snapshot, step: Step) -> Verdict | None:
+def _cause(snapshot: Snapshot, component: str) -> Cause | None:
+    """Return why a container of the daemons or of the pool's own etcd does not run."""
+    pods = (pod for pod in snapshot.pods if pod.component == component)
+    return first_cause((pod.name, pod.last_words) for pod in pods)
+
+
+def _stalled(snapshot: Snapshot, step: Step, policy: Policy) -> Verdict | None:
     if isinstance(step, Stall):
         return Verdict("True", step.reason, step.why)
     if isinstance(step, Recheck):
@@ -172,6 +184,10 @@ def _stalled(snapshot: Snapshot, step: Step) -> Verdict | None:
             )
         if "exceeded quota" in refused.message:
             return Verdict("True", Reason.QUOTA_EXCEEDED, refused.message)
+    cause = _cause(snapshot, "daemon")
+    of_this_image = daemons and daemons.updated == daemons.existing and is_current(snapshot, policy)
+    if cause and cause.reason is Reason.BUILT_WITHOUT_REDIS and of_this_image:
+        return Verdict("True", cause.reason, cause.message)
     return None
 
 
@@ -195,11 +211,9 @@ def _metadata_ready(snapshot: Snapshot) -> Verdict:
     # One member of one; three of three lose one without harm.
     if etcd.ready > etcd.replicas // 2:
         return Verdict("True", Reason.ETCD_READY, Reason.ETCD_READY.meaning)
-    return Verdict(
-        "False",
-        Reason.ETCD_NOT_READY,
-        f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready",
-    )
+    count = f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready"
+    cause = _cause(snapshot, "etcd")
+    return Verdict("False", Reason.ETCD_NOT_READY, f"{count}; {cause.message}" if cause else count)
 
 
 def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:

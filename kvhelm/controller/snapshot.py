@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
+from kvhelm.controller.last_words import LastWords, last_words_from
 from kvhelm.controller.registered import Registered
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
@@ -189,6 +190,8 @@ class Pod:
     ending: bool
     unschedulable: str
     """The scheduler's own words; empty if it has a node or was not tried yet."""
+    last_words: LastWords | None = None
+    """Of a container that does not run; None if all do, or have not tried yet."""
 
 
 def pod_from(pod: Mapping[str, Any]) -> Pod:
@@ -209,6 +212,7 @@ def pod_from(pod: Mapping[str, Any]) -> Pod:
         ready=conditions.get("Ready", {}).get("status") == "True",
         ending="deletionTimestamp" in metadata,
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        last_words=last_words_from(pod),
     )
 
 

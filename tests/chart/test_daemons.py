@@ -41,6 +41,12 @@ def test_a_daemon_registers_its_pods_address_and_node() -> None:
     }
 
 
+def test_a_container_that_ends_leaves_its_last_words_in_the_pods_status() -> None:
+    pool = render()
+    for container in (*pool.pod["initContainers"], pool.vineyardd, pool.etcd):
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_my_own_variables_and_flags_come_last() -> None:
     secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     pool = render(

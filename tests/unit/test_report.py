@@ -9,7 +9,15 @@ import pytest
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.controller.decide import decide
 from kvhelm.controller.report import merge_patch, status_for, verdicts_for
-from kvhelm.controller.snapshot import Failure, Pool, RefusedPod, Snapshot, Trouble
+from kvhelm.controller.snapshot import (
+    Failure,
+    Pod,
+    Pool,
+    RefusedPod,
+    Snapshot,
+    Trouble,
+    pod_from,
+)
 from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -126,6 +134,150 @@ def test_pod_security_names_the_remedy() -> None:
     assert conditions(picture)[STALLED] == ("True", "PodsForbidden")
     assert "spec.cache.socket to EmptyDir" in message(picture, STALLED)
     assert said in message(picture, STALLED)
+
+
+CRASHED = {"exitCode": 1, "reason": "Error", "message": "ERROR: no memory\n"}
+BROKEN: dict[str, tuple[dict[str, Any], Reason, str]] = {
+    "its image can't be pulled": (
+        {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "v:1: not found"}}},
+        Reason.IMAGE_UNAVAILABLE,
+        "p-0: the image v:1 can't be pulled (ImagePullBackOff): v:1: not found.",
+    ),
+    "a Secret of its environment is missing": (
+        {
+            "state": {
+                "waiting": {
+                    "reason": "CreateContainerConfigError",
+                    "message": 'secret "s" not found',
+                }
+            }
+        },
+        Reason.CONTAINER_NOT_STARTED,
+        "p-0: the container vineyardd can't be started (CreateContainerConfigError): "
+        'secret "s" not found.',
+    ),
+    "it waits to be started again": (
+        {
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}},
+            "lastState": {"terminated": CRASHED},
+        },
+        Reason.CRASHING,
+        "p-0: the container vineyardd ended with exit code 1; its last words: ERROR: no memory.",
+    ),
+    "it starts again": (
+        {"state": {"running": {}}, "started": False, "lastState": {"terminated": CRASHED}},
+        Reason.CRASHING,
+        "p-0: the container vineyardd ended with exit code 1; its last words: ERROR: no memory.",
+    ),
+    "it ended this moment": (
+        {"state": {"terminated": {"exitCode": 3, "reason": "Error"}}},
+        Reason.CRASHING,
+        "p-0: the container vineyardd ended with exit code 3; kubectl logs --previous has more.",
+    ),
+    "it needs more memory than it may use": (
+        {"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+        Reason.OUT_OF_MEMORY,
+        "p-0: the container vineyardd was killed at its memory limit: raise "
+        "cache.resources.limits.memory, or lower cache.memory.",
+    ),
+    "its etcd does not answer it": (
+        {
+            "state": {
+                "terminated": {
+                    "exitCode": 1,
+                    "reason": "Error",
+                    "message": "I20261122 21:09:32.219071  1647 etcd_launcher.cc:185] Found\n"
+                    "E20261122 21:09:32.221668  1647 etcd_launcher.cc:341] "
+                    "Failed to launch etcd: Permission denied\n[error] Check failed",
+                }
+            }
+        },
+        Reason.ETCD_OUT_OF_REACH,
+        "p-0: the daemon did not reach its etcd within 5 seconds of its start: check that the "
+        "pods reach the endpoints (DNS, NetworkPolicy).",
+    ),
+}
+
+
+def broken(container: dict[str, Any], name: str = "vineyardd", **metadata: str) -> Pod:
+    """A pod with one container that does not run; name and metadata are those of the kubelet."""
+    status = {"name": name, "image": "v:1", "ready": False, **container}
+    component = "daemon" if name == "vineyardd" else name
+    labels = {"app.kubernetes.io/instance": "p", "app.kubernetes.io/component": component}
+    return pod_from(
+        {
+            "metadata": {"name": "p-0", "namespace": "ns", "labels": labels, **metadata},
+            "spec": {"nodeName": "n"},
+            "status": {"containerStatuses": [status]},
+        }
+    )
+
+
+def with_a_broken_daemon(pod: Pod, **spec: Any) -> Snapshot:
+    workloads = (workload(ready=0), workload("etcd"))
+    return replace(running(pool(spec)), workloads=workloads, pods=(pod,))
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_container_that_does_not_run_says_why(case: str) -> None:
+    container, reason, words = BROKEN[case]
+    picture = with_a_broken_daemon(broken(container))
+    assert conditions(picture)[READY] == ("False", reason)
+    assert conditions(picture)[RECONCILING] == ("True", reason)
+    assert message(picture, READY) == words
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        broken({"state": {"waiting": {"reason": "ContainerCreating"}}}),
+        broken({"state": {"running": {}}, "started": False}),
+        broken({"state": {"running": {}}, "started": True, "lastState": {"terminated": CRASHED}}),
+        broken({"ready": True, "state": {"running": {}}, "lastState": {"terminated": CRASHED}}),
+        broken({"state": {"terminated": CRASHED}}, deletionTimestamp="2026-01-01T00:00:00Z"),
+    ],
+    ids=["being made", "starting", "runs again", "ready again", "being deleted"],
+)
+def test_what_is_over_or_as_it_should_be_is_no_last_word(pod: Pod) -> None:
+    assert conditions(with_a_broken_daemon(pod))[READY] == ("False", "PodsNotReady")
+
+
+def test_a_long_log_is_cut_at_where_it_tells_of_an_error() -> None:
+    log = "I20261122 21:09:27.2 1 a.cc:1] Hello\n[error] " + "x" * 5000 + "\n main + 0x249"
+    pod = broken({"state": {"terminated": CRASHED | {"message": log}}})
+    assert message(with_a_broken_daemon(pod), READY).endswith(f"words: [error] {'x' * 292}.")
+    log = "I20261122 21:09:27.2 1 a.cc:1] Hello\nI20261122 21:09:28.3 1 a.cc:9] Bye\n"
+    pod = broken({"state": {"terminated": CRASHED | {"message": log}}})
+    assert message(with_a_broken_daemon(pod), READY).endswith("words: Bye.")
+
+
+def test_an_image_that_knows_no_redis_is_named_and_only_a_person_mends_it() -> None:
+    said = CRASHED | {"message": "ERROR: unknown command line flag 'redis_endpoint'\n"}
+    crashed = broken({"state": {"waiting": {}}, "lastState": {"terminated": said}})
+    picture = with_a_broken_daemon(crashed)
+    assert conditions(picture)[STALLED] == ("True", "BuiltWithoutRedis")
+    assert conditions(picture)[READY] == ("False", "BuiltWithoutRedis")
+    assert "this image's vineyardd was built without redis" in message(picture, READY)
+    # The image was changed, and the pod of before still ends.
+    changing = replace(picture, workloads=(workload(ready=0, updated=0), workload("etcd")))
+    assert conditions(changing)[STALLED] == ("False", "Done")
+    assert conditions(replace(picture, revisions=(revision(1, spec="spec-0"),)))[STALLED] == (
+        "False",
+        "Done",
+    )
+
+
+def test_an_etcd_of_the_pools_own_that_does_not_run_says_why() -> None:
+    container = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+    picture = replace(
+        running(),
+        workloads=(workload(ready=0), workload("etcd", ready=0)),
+        pods=(broken(container, "etcd"),),
+    )
+    assert conditions(picture)[METADATA] == ("False", "EtcdNotReady")
+    assert "the image v:1 can't be pulled (ErrImagePull): no such image" in message(
+        picture, METADATA
+    )
 
 
 AWAY = Trouble("Unreachable", "etcd:2379: Nothing answers there: check it.", blocks=True)

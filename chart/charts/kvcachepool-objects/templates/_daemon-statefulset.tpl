@@ -42,6 +42,7 @@ spec:
             - --command-timeout=10m
             - endpoint
             - health
+          terminationMessagePolicy: FallbackToLogsOnError
           resources:
             requests: {cpu: 10m, memory: 64Mi}
             limits: {memory: 64Mi}
@@ -80,6 +81,7 @@ spec:
             periodSeconds: 20
             timeoutSeconds: 5
             failureThreshold: 6
+          terminationMessagePolicy: FallbackToLogsOnError
           resources: {{ include "kvcachepool.resources" . }}
           securityContext:
             {{- include "kvcachepool.unprivileged" $ | nindent 12 }}

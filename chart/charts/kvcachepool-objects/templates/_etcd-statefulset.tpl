@@ -60,6 +60,7 @@ spec:
             periodSeconds: 20
             timeoutSeconds: 5
             failureThreshold: 6
+          terminationMessagePolicy: FallbackToLogsOnError
           resources:
             requests: {cpu: 50m, memory: 128Mi}
             limits: {memory: 1Gi}
