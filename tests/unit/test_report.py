@@ -206,7 +206,13 @@ def broken(container: dict[str, Any], name: str = "vineyardd", **metadata: str) 
     labels = {"app.kubernetes.io/instance": "p", "app.kubernetes.io/component": component}
     return pod_from(
         {
-            "metadata": {"name": "p-0", "namespace": "ns", "labels": labels, **metadata},
+            "metadata": {
+                "name": "p-0",
+                "namespace": "ns",
+                "uid": "u",
+                "labels": labels,
+                **metadata,
+            },
             "spec": {"nodeName": "n"},
             "status": {"containerStatuses": [status]},
         }
