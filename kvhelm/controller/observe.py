@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from kvhelm.api.status import FailedAttempt
@@ -242,6 +243,7 @@ class Observer:
             revisions=tuple(revisions),
             workloads=workloads,
             pods=pods,
+            now=datetime.now(UTC),
             refused=self._refused(watches, workloads, pods),
             namespace_ends=memory.namespace_ends,
             service=self.services.view(key, known.place) if known.place else None,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
 from kvhelm.controller.decide import Policy, is_current
+from kvhelm.controller.history import history_for
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
 from kvhelm.controller.steps import Recheck, Stall, Step
 
@@ -63,6 +64,7 @@ def status_for(
             chart=chart,
             failed=failed,
         ),
+        history=before.history if pool.deleting or snapshot.foreign else history_for(snapshot),
         metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
     )
