@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, StringConstraints
 
@@ -49,6 +49,13 @@ class Defaults(Part):
     """Pod label that holds the workload's name."""
     etcd_endpoints: Annotated[tuple[EtcdEndpoint, ...], Field(max_length=9)] = ()
     """The etcd of pools that say nothing of metadata; each gets one of its own if empty."""
+
+
+class Digests(NamedTuple):
+    """What a release is made from: digests of the values and of the chart."""
+
+    spec: str
+    chart: str
 
 
 @dataclass(frozen=True)

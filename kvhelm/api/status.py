@@ -57,6 +57,25 @@ class ReleaseStatus(Part):
     """The last attempt, if it failed for a reason that only a person can mend."""
 
 
+class HistoryEntry(Part):
+    """One revision of the release that is kept."""
+
+    revision: Annotated[int, Field(ge=1)]
+    """Its number: `helm history`, `helm get all --revision`."""
+    outcome: Annotated[str, StringConstraints(max_length=63)]
+    """Helm's own word for what became of it: deployed, superseded, failed."""
+    healthy: bool
+    """Whether all daemons were ready with it once."""
+    time: datetime
+    """When it was made."""
+    chart: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Chart and version; none for a revision that someone else made."""
+    spec_digest: Digest | None = None
+    """Digest of its values: revisions that share both digests are the same release."""
+    chart_digest: Digest | None = None
+    """Digest of its chart."""
+
+
 class MetadataStatus(Part):
     """The metadata service that the pool uses. Numbers are those of when MetadataReady turned."""
 
@@ -113,6 +132,8 @@ class PoolStatus(Part):
     """HOST:PORT of the client Service, for VINEYARD_RPC_ENDPOINT."""
     release: ReleaseStatus | None = None
     """The Helm release."""
+    history: Annotated[list[HistoryEntry], Field(max_length=64)] = []
+    """Revisions of the release that are kept, the newest last."""
     metadata: MetadataStatus | None = None
     """The metadata service."""
     members: Annotated[list[MemberStatus], Field(max_length=1000)] = []

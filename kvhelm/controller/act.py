@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import singledispatchmethod
 
 from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.revisions import RevisionSecrets
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     FINALIZER,
@@ -21,6 +22,7 @@ from kvhelm.controller.steps import (
     Claim,
     Install,
     LookAtRegistered,
+    MarkHealthy,
     MendMetadata,
     Preflight,
     PruneHistory,
@@ -46,7 +48,6 @@ from kvhelm.kube.resource import (
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     PODS,
-    SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
     STATEFUL_SETS,
@@ -89,6 +90,10 @@ class Actor:
     events: EventRecorder
     services: Services
 
+    def __post_init__(self) -> None:
+        """Prepare; nothing is sent."""
+        self._revisions = RevisionSecrets(self.client, self.observer)
+
     @singledispatchmethod
     async def act(self, step: Step, snapshot: Snapshot, memory: Memory) -> float | None:
         """Carry out the step."""
@@ -124,12 +129,20 @@ class Actor:
         return 0
 
     @act.register
+    async def _(self, step: MarkHealthy, snapshot: Snapshot, memory: Memory) -> float:
+        assert snapshot.current  # noqa: S101 - decide takes this step only then
+        for workload in snapshot.workloads:
+            # What was ready may be the revision before: the watches don't wait for each other.
+            await self._refresh(workload)
+            seen = self.observer.watches(workload.namespace).workloads.get(workload.key)
+            if seen is None or not seen.rolled_out:
+                return 0
+        await self._revisions.mark_healthy(snapshot.current)
+        return 0
+
+    @act.register
     async def _(self, step: PruneHistory, snapshot: Snapshot, memory: Memory) -> None:
-        for secret in step.secrets:
-            try:
-                await self.client.delete(SECRETS, secret, snapshot.pool.key.namespace)
-            except NotFound:
-                continue
+        await self._revisions.prune(snapshot.pool.key.namespace, step.secrets)
 
     @act.register
     async def _(self, step: Uninstall, snapshot: Snapshot, memory: Memory) -> float:
@@ -264,7 +277,9 @@ class Actor:
                 self.chart,
                 values,
                 revision=revision,
-                stamp=Stamp(snapshot.spec_digest, self.chart.digest, pool.uid),
+                stamp=Stamp(
+                    snapshot.spec_digest, self.chart.digest, pool.uid, self.chart.reference
+                ),
             )
         memory.expected_revision = revision
         memory.expected_until = get_running_loop().time() + _WATCH_LAG

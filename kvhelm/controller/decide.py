@@ -6,12 +6,14 @@ Everything hard about a release is a row of this file's table test (tests/unit/t
 from dataclasses import dataclass
 
 from kvhelm.api.conditions import Reason
+from kvhelm.controller.history import prunable
 from kvhelm.controller.membership import decide_membership
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
     Claim,
     Install,
+    MarkHealthy,
     Nothing,
     Preflight,
     PruneHistory,
@@ -89,6 +91,8 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
     membership = decide_membership(snapshot)
     if membership and not isinstance(membership, Wait):
         return _retry_later(snapshot) or membership
+    if _first_healthy(snapshot):
+        return _retry_later(snapshot) or MarkHealthy("every daemon is ready")
     changed = _changed(snapshot, policy)
     if changed:
         return (
@@ -97,11 +101,10 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or _before_helm(snapshot)
             or Upgrade(changed, current.number + 1)
         )
-    if len(snapshot.revisions) > keep:
-        oldest = snapshot.revisions[:-keep]
+    if superfluous := prunable(snapshot.revisions, keep):
         return PruneHistory(
             f"{len(snapshot.revisions)} revisions, {keep} kept",
-            tuple(revision.secret for revision in oldest),
+            tuple(revision.secret for revision in superfluous),
         )
     if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
@@ -111,6 +114,23 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or Nothing("the place can't be claimed yet")
         )
     return membership or Nothing("the release is as the spec asks")
+
+
+def _first_healthy(snapshot: Snapshot) -> bool:
+    """Tell whether the current revision runs with all its daemons, and nobody noted it yet.
+
+    A pool at 0 proves nothing of its revision.
+    """
+    current, daemons = snapshot.current, snapshot.daemons
+    return bool(
+        current
+        and current.stamp
+        and current.status == "deployed"
+        and not current.healthy
+        and daemons
+        and daemons.replicas > 0
+        and all(workload.rolled_out for workload in snapshot.workloads)
+    )
 
 
 def _before_helm(snapshot: Snapshot) -> Step | None:

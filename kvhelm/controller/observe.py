@@ -267,6 +267,7 @@ class Observer:
             revisions=tuple(revisions),
             workloads=workloads,
             pods=pods,
+            now=datetime.now(UTC),
             refused=self._refused(watches, workloads, pods),
             namespace_ends=memory.namespace_ends,
             service=self.services.view(key, known.place) if known.place else None,

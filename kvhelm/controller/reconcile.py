@@ -81,7 +81,7 @@ class Reconciler:
         memory = self._observer.memory[key]
         step = decide(snapshot, self._policy)
         try:
-            if await self._report(snapshot, step, memory):
+            if not step.before_report and await self._report(snapshot, step, memory):
                 # The picture is older than our own write: take a new one.
                 self._queue.add(key)
                 return

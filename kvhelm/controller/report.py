@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
 from kvhelm.controller.decide import Policy, is_current
+from kvhelm.controller.history import history_for
 from kvhelm.controller.last_words import Cause, first_cause
 from kvhelm.controller.membership import members_for
 from kvhelm.controller.registered import Registered
@@ -69,6 +70,7 @@ def status_for(
             failed=failed,
         ),
         members=members_for(snapshot),
+        history=before.history if pool.deleting or snapshot.foreign else history_for(snapshot),
         metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
     )

@@ -138,6 +138,11 @@ class Workload:
     selector: str
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
     def rolled_out(self) -> bool:
         """Whether all pods run the current template and are ready."""
         return self.observed and self.updated == self.existing == self.replicas == self.ready
@@ -315,6 +320,8 @@ class Snapshot:
     """The revisions of the release by number, the highest last."""
     workloads: tuple[Workload, ...]
     pods: tuple[Pod, ...]
+    now: datetime
+    """The moment of the picture, UTC."""
     refused: RefusedPod | None = None
     namespace_ends: bool = False
     """Whether the namespace was seen to be deleted, when it refused us something."""

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kvhelm.api.conditions import Reason
 from kvhelm.metadata.service import Member
@@ -14,6 +15,8 @@ class Step:
     """One thing to do, and why."""
 
     why: str
+    before_report: ClassVar[bool] = False
+    """Whether it is done before the status is written: it finds out what there is to say."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ class Scale(Step):
 
     statefulset: str
     replicas: int
+
+
+@dataclass(frozen=True)
+class MarkHealthy(Step):
+    """Note on the current revision that all of its daemons are ready."""
+
+    before_report = True
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
 """What the cluster says of a release: its revisions, read from the labels of their Secrets.
 
-Helm writes the labels `owner`, `name`, `status`, `version` and carries all others on into later
-revisions. So ours count only where `stamp` equals the revision's own number: any other revision is
-someone else's work (facts of helm 4.3; no payload is read).
+Helm writes the labels `owner`, `name`, `status`, `version`, `createdAt` and `modifiedAt`, and
+carries all others on into later revisions. So ours count only where they equal the revision's own
+number: any other revision is someone else's work, or a rollback (facts of helm 4.3; no payload is
+read here).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+
+from kvhelm.values import Digests
 
 SECRET_TYPE = "helm.sh/release.v1"  # noqa: S105
 """Type of the Secrets that hold revisions."""
 
 SPEC_DIGEST = "kvcache.aibrix.ai/spec-digest"
 CHART_DIGEST = "kvcache.aibrix.ai/chart-digest"
+CHART = "kvcache.aibrix.ai/chart"
 STAMP = "kvcache.aibrix.ai/stamp"
 POOL_UID = "kvcache.aibrix.ai/pool-uid"
+HEALTHY = "kvcache.aibrix.ai/healthy"
 
 PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 
@@ -27,12 +34,22 @@ class Stamp:
     spec_digest: str
     chart_digest: str
     pool_uid: str
+    chart: str = ""
+    """NAME-VERSION of the chart; empty if it is not known."""
+
+    @property
+    def digests(self) -> Digests:
+        """Return the digests alone: revisions that share them are the same release."""
+        return Digests(self.spec_digest, self.chart_digest)
 
     def labels(self, revision: int) -> dict[str, str]:
         """Return the labels for the release Secret of the given revision."""
+        # A version's build (+...) can't stand in a label.
+        chart = re.sub(r"[^A-Za-z0-9._-]", "_", self.chart)[:63].rstrip("._-")
         return {
             SPEC_DIGEST: self.spec_digest,
             CHART_DIGEST: self.chart_digest,
+            CHART: chart,
             POOL_UID: self.pool_uid,
             STAMP: str(revision),
         }
@@ -49,6 +66,12 @@ class Revision:
     secret: str
     pool_uid: str | None
     stamp: Stamp | None
+    created: datetime
+    modified: datetime
+    """When helm last wrote it, by the clock of its machine."""
+    resource_version: str = ""
+    healthy: bool = False
+    """Whether all daemons of this very revision have been ready once."""
 
     @property
     def pending(self) -> bool:
@@ -60,20 +83,35 @@ def revision_from(secret: Mapping[str, Any]) -> Revision | None:
     """Return the revision that a release Secret's metadata tells of; None if it is not helm's."""
     metadata = secret["metadata"]
     labels = metadata.get("labels") or {}
-    if labels.get("owner") != "helm" or not labels.get("version", "").isdigit():
+    version = labels.get("version", "")
+    if labels.get("owner") != "helm" or not version.isdigit():
         return None
-    number = int(labels["version"])
-    ours = labels.get(STAMP) == str(number)
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
     return Revision(
         namespace=metadata["namespace"],
         release=labels["name"],
-        number=number,
+        number=int(version),
         status=labels.get("status", "unknown"),
         secret=metadata["name"],
         pool_uid=labels.get(POOL_UID),
-        stamp=Stamp(
-            labels.get(SPEC_DIGEST, ""), labels.get(CHART_DIGEST, ""), labels.get(POOL_UID, "")
-        )
-        if ours
-        else None,
+        stamp=_stamp_from(labels) if labels.get(STAMP) == version else None,
+        created=created,
+        # The first writing of a revision has createdAt alone.
+        modified=_time(labels.get("modifiedAt") or labels.get("createdAt")) or created,
+        resource_version=metadata["resourceVersion"],
+        healthy=labels.get(HEALTHY) == version,
     )
+
+
+def _stamp_from(labels: Mapping[str, str]) -> Stamp:
+    return Stamp(
+        labels.get(SPEC_DIGEST, ""),
+        labels.get(CHART_DIGEST, ""),
+        labels.get(POOL_UID, ""),
+        labels.get(CHART, ""),
+    )
+
+
+def _time(seconds: str | None) -> datetime | None:
+    """Return the time that a label of helm tells: whole seconds since 1970."""
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds and seconds.isdigit() else None

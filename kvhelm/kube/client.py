@@ -173,10 +173,13 @@ class Client:
         namespace: str | None = None,
         *,
         subresource: str = "",
+        metadata_only: bool = False,
         timeout: float = 30.0,
         **query: str,
     ) -> Object:
         """Patch an object: a dictionary is a merge patch, a list of operations a JSON patch.
+
+        With `metadata_only` the answer is the object's metadata alone.
 
         With `metadata.resourceVersion` in a merge patch, the server answers Conflict if the
         object is no longer of that version.
@@ -190,6 +193,7 @@ class Client:
             subresource,
             body=body,
             content_type=_JSON_PATCH if operations else _MERGE_PATCH,
+            accept=_METADATA if metadata_only else JSON,
             query=query,
             timeout=timeout,
             repeatable=not operations,
@@ -208,7 +212,14 @@ class Client:
         """Merge `status` into the object's status, and leave the rest of the object alone."""
         body = {"status": status}
         return await self.patch(
-            resource, name, body, namespace, subresource="status", timeout=timeout, **query
+            resource,
+            name,
+            body,
+            namespace,
+            subresource="status",
+            metadata_only=False,
+            timeout=timeout,
+            **query,
         )
 
     async def apply(

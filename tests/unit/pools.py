@@ -1,6 +1,7 @@
 """Makes the pictures that the decision and report tests look at."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kvhelm.controller.decide import Policy
@@ -18,6 +19,7 @@ from kvhelm.helm.releases import Revision, Stamp
 from kvhelm.values import Place
 
 UID = "11111111-2222-3333-4444-555555555555"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POLICY = Policy(chart_digest="chart-1")
 IMAGE = {"cache": {"image": "vineyard:1"}}
 
@@ -62,7 +64,10 @@ def revision(
     chart: str = "chart-1",
     ours: bool = True,
     uid: str | None = UID,
+    healthy: bool = False,
+    age: float = 0,
 ) -> Revision:
+    """A revision that was made, and last written, `age` seconds ago."""
     return Revision(
         namespace="ns",
         release="p",
@@ -70,7 +75,10 @@ def revision(
         status=status,
         secret=f"sh.helm.release.v1.p.v{number}",
         pool_uid=uid,
-        stamp=Stamp(spec, chart, uid or "") if ours else None,
+        stamp=Stamp(spec, chart, uid or "", f"kvcachepool-{number}") if ours else None,
+        created=NOW - timedelta(seconds=age),
+        modified=NOW - timedelta(seconds=age),
+        healthy=healthy,
     )
 
 
@@ -126,6 +134,7 @@ def snapshot(
         revisions=revisions,
         workloads=workloads,
         pods=pods,
+        now=NOW,
         **more,
     )
 
@@ -134,7 +143,7 @@ def running(the_pool: Pool | None = None, replicas: int = 1, **more: Any) -> Sna
     """A pool whose release is deployed and whose pods are ready."""
     return snapshot(
         the_pool,
-        (revision(1),),
+        (revision(1, healthy=replicas > 0),),
         (workload(replicas=replicas), workload("etcd")),
         tuple(pod(f"p-{i}") for i in range(replicas)),
         **more,

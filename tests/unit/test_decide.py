@@ -1,5 +1,7 @@
 """Every hard case of a release is a row here: a picture, and the one step that it asks for."""
 
+from dataclasses import replace
+
 import pytest
 
 from kvhelm.api.conditions import Reason
@@ -84,6 +86,38 @@ ROWS = {
             (workload(replicas=0, helm_owns_replicas=True, kvhelm_owns_replicas=True),),
         ),
         steps.Upgrade,
+    ),
+    "a revision that runs is healthy": (
+        snapshot(revisions=(revision(1),), workloads=(workload(), workload("etcd"))),
+        steps.MarkHealthy,
+    ),
+    "also one that the spec has left behind since": (
+        snapshot(revisions=(revision(1, spec="spec-0"),), workloads=(workload(),)),
+        steps.MarkHealthy,
+    ),
+    "not before every daemon is ready": (
+        snapshot(revisions=(revision(1),), workloads=(workload(ready=0),)),
+        steps.Nothing,
+    ),
+    "nor its etcd": (
+        snapshot(revisions=(revision(1),), workloads=(workload(), workload("etcd", ready=0))),
+        steps.Nothing,
+    ),
+    "a revision of someone else is not called healthy": (
+        snapshot(revisions=(revision(1, ours=False),), workloads=(workload(),)),
+        steps.Upgrade,
+    ),
+    "nor one that failed half-way": (
+        snapshot(revisions=(revision(1, "failed"),), workloads=(workload(),)),
+        steps.Upgrade,
+    ),
+    "a pool at zero proves nothing": (
+        snapshot(pool({"replicas": 0}), (revision(1),), (workload(replicas=0),)),
+        steps.Nothing,
+    ),
+    "a mark that can't be written is tried again later": (
+        snapshot(revisions=(revision(1),), workloads=(workload(),), failure=AWAY, retry_in=4),
+        steps.Wait,
     ),
     "too many revisions are pruned": (
         snapshot(pool({"revisionHistoryLimit": 1}), (revision(1, "superseded"), revision(2))),
@@ -283,6 +317,18 @@ def test_pruning_takes_the_oldest_and_never_the_current() -> None:
     step = decide(picture, POLICY)
     assert isinstance(step, steps.PruneHistory)
     assert step.secrets == ("sh.helm.release.v1.p.v1", "sh.helm.release.v1.p.v2")
+
+
+def test_pruning_leaves_the_last_that_was_healthy() -> None:
+    picture = snapshot(
+        pool({"revisionHistoryLimit": 1}),
+        (revision(1), revision(2, healthy=True), revision(3), revision(4)),
+    )
+    step = decide(picture, POLICY)
+    assert isinstance(step, steps.PruneHistory)
+    assert step.secrets == ("sh.helm.release.v1.p.v1", "sh.helm.release.v1.p.v3")
+    rest = replace(picture, revisions=(picture.revisions[1], picture.revisions[3]))
+    assert isinstance(decide(rest, POLICY), steps.Nothing)
 
 
 def test_a_pool_created_at_zero_never_starts_a_daemon() -> None:

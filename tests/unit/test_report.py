@@ -384,6 +384,27 @@ def test_what_engines_and_autoscalers_read() -> None:
         "kind": "managed",
         "endpoints": ["http://p-etcd-0.p-etcd.ns.svc:2379"],
     }
+    assert status["history"] == [
+        {
+            "revision": 1,
+            "outcome": "deployed",
+            "healthy": True,
+            "time": "2026-01-01T12:00:00Z",
+            "chart": "kvcachepool-1",
+            "specDigest": "spec-1",
+            "chartDigest": "chart-1",
+        }
+    ]
+
+
+def test_what_helm_works_on_is_no_history_yet() -> None:
+    revisions = (revision(1, ours=False), revision(2, "failed"), revision(3, "pending-upgrade"))
+    history = status_of(snapshot(revisions=revisions))["history"]
+    assert [(each["revision"], each["outcome"]) for each in history] == [  # type: ignore[attr-defined]
+        (1, "deployed"),
+        (2, "failed"),
+    ]
+    assert "specDigest" not in history[0]  # type: ignore[index]
 
 
 def test_nothing_is_written_when_nothing_changed() -> None:

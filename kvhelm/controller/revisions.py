@@ -1,0 +1,40 @@
+"""Reads and writes the Secrets of single revisions: small, guarded, and without a helm process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kvhelm.controller.observe import Observer
+from kvhelm.helm.releases import HEALTHY, Revision
+from kvhelm.kube.client import Client
+from kvhelm.kube.errors import NotFound
+from kvhelm.kube.resource import SECRETS, Object
+
+
+@dataclass
+class RevisionSecrets:
+    """What is changed here is changed only if nobody changed it since it was seen.
+
+    Every method raises KubeError, Conflict if someone did.
+    """
+
+    client: Client
+    observer: Observer
+
+    async def mark_healthy(self, revision: Revision) -> None:
+        """Note that the revision was healthy."""
+        await self._patch(revision, {"metadata": {"labels": {HEALTHY: str(revision.number)}}})
+
+    async def prune(self, namespace: str, secrets: Iterable[str]) -> None:
+        """Delete revisions; one that is gone already is no error."""
+        for secret in secrets:
+            try:
+                await self.client.delete(SECRETS, secret, namespace)
+            except NotFound:
+                continue
+
+    async def _patch(self, revision: Revision, body: Object) -> None:
+        body["metadata"]["resourceVersion"] = revision.resource_version
+        answer = await self.client.patch(
+            SECRETS, revision.secret, body, revision.namespace, metadata_only=True
+        )
+        self.observer.watches(revision.namespace).revisions.upsert(answer)
