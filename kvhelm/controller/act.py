@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import singledispatchmethod
 
 from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.repair import Repairer
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     FINALIZER,
@@ -23,6 +24,7 @@ from kvhelm.controller.steps import (
     PurgeMetadata,
     Recheck,
     RemoveFinalizer,
+    Repair,
     Scale,
     Step,
     Uninstall,
@@ -116,6 +118,18 @@ class Actor:
             force=True,
         )
         self.observer.watches(snapshot.pool.key.namespace).workloads.upsert(answer)
+        return 0
+
+    @act.register
+    async def _(self, step: Repair, snapshot: Snapshot, memory: Memory) -> float:
+        assert snapshot.current is not None  # noqa: S101 - decide takes this step only then
+        repairer = Repairer(self.client, self.observer, self.events)
+        done = await repairer.repair(snapshot, snapshot.current, for_helm=step.for_helm)
+        memory.fields_seen = done.fields
+        if done.all_right:
+            memory.fields_verified = done.fields
+        if done.objects:
+            memory.repairs.append(get_running_loop().time())
         return 0
 
     @act.register

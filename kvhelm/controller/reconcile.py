@@ -13,7 +13,15 @@ from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
-from kvhelm.controller.steps import Install, Nothing, PurgeMetadata, Step, Uninstall, Upgrade
+from kvhelm.controller.steps import (
+    Install,
+    Nothing,
+    PurgeMetadata,
+    Repair,
+    Step,
+    Uninstall,
+    Upgrade,
+)
 from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff
@@ -63,7 +71,7 @@ class Reconciler:
                 self._queue.add(key)
                 return
             seconds = await self._actor.act(step, snapshot, memory)
-            if isinstance(step, (Install, Upgrade, Uninstall, PurgeMetadata, Nothing)):
+            if isinstance(step, (Install, Upgrade, Uninstall, PurgeMetadata, Repair, Nothing)):
                 memory.failure, memory.failures = None, 0
                 self._told = ""
         except HelmFailed as error:

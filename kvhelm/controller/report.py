@@ -61,6 +61,7 @@ def status_for(
             name=pool.release,
             revision=current.number if current else None,
             chart=chart,
+            fields_digest=None if snapshot.foreign else snapshot.fields_verified,
             failed=failed,
         ),
         metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),

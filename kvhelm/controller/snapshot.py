@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
+from kvhelm.controller.objects import ReleaseObject, release_object_from
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
 
@@ -134,6 +135,8 @@ class Workload:
     observed: bool
     """Whether the StatefulSet controller has seen the current generation."""
     selector: str
+    object: ReleaseObject | None = None
+    """Who owns which of its fields."""
 
     @property
     def rolled_out(self) -> bool:
@@ -169,6 +172,7 @@ def workload_from(statefulset: Mapping[str, Any]) -> Workload:
         updated=existing if same else int(status.get("updatedReplicas", 0)),
         observed=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
+        object=release_object_from("StatefulSet", statefulset),
     )
 
 
@@ -295,6 +299,14 @@ class Snapshot:
     workloads: tuple[Workload, ...]
     pods: tuple[Pod, ...]
     refused: RefusedPod | None = None
+    objects: tuple[ReleaseObject, ...] = ()
+    """Every object of the release that is kept true."""
+    fields_verified: str | None = None
+    """Digest of who owned which of their fields when all was last seen to be as released."""
+    fields_changed: bool = False
+    """Whether that changed since the objects were last compared with the release."""
+    repair_in: float = 0
+    """Seconds until the next repair, if others undo ours without end."""
     namespace_ends: bool = False
     """Whether the namespace was seen to be deleted, when it refused us something."""
     service: ServiceView | None = None

@@ -14,7 +14,8 @@ from zlib import error as ZlibError
 
 import yaml
 
-from kvhelm.errors import HelmError
+from kvhelm.api.conditions import Reason
+from kvhelm.helm.errors import HelmFailed
 
 Release = dict[str, Any]
 """A release as helm stores it."""
@@ -35,7 +36,7 @@ class _Loader(yaml.CSafeLoader):  # type: ignore[misc]  # PyYAML has no types
 
 
 def release_from(secret: Mapping[str, Any]) -> Release:
-    """Return the release that a Secret holds. Raises HelmError if it holds none."""
+    """Return the release that a Secret holds. Raises HelmFailed if it holds none."""
     try:
         stored = b64decode(b64decode(secret["data"]["release"], validate=True), validate=True)
         # Helm reads releases of its early days as well, which were not compressed.
@@ -44,7 +45,7 @@ def release_from(secret: Mapping[str, Any]) -> Release:
     except (LookupError, TypeError, ValueError, OSError, EOFError, Base64Error, ZlibError):
         release = None
     if not isinstance(release, dict):
-        raise HelmError(
+        raise _unreadable(
             f"the Secret {secret['metadata']['name']} holds no release that can be read"
         )
     return release
@@ -60,10 +61,14 @@ def data_for(release: Release) -> dict[str, str]:
 def manifest_of(release: Release) -> tuple[dict[str, Any], ...]:
     """Return the objects that a release renders to, without what helm adds when it applies them.
 
-    Raises HelmError if they cannot be read.
+    Raises HelmFailed if they cannot be read.
     """
     try:
         documents = list(yaml.load_all(release["manifest"], Loader=_Loader))
     except (LookupError, TypeError, AttributeError, yaml.YAMLError):
-        raise HelmError(f"the manifest of release {release.get('name')} cannot be read") from None
+        raise _unreadable(f"the manifest of release {release.get('name')} cannot be read") from None
     return tuple(document for document in documents if isinstance(document, dict))
+
+
+def _unreadable(message: str) -> HelmFailed:
+    return HelmFailed(message, Reason.RELEASE_UNREADABLE, transient=True)
