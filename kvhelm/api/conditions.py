@@ -79,6 +79,10 @@ class Reason(StrEnum):
     API_UNAVAILABLE = "ApiUnavailable", "The Kubernetes API did not answer."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "A helm process did not end within its deadline."
     RELEASE_LOCKED = "ReleaseLocked", "Another helm process works on the release."
+    RELEASE_UNREADABLE = (
+        "ReleaseUnreadable",
+        "A release Secret holds no release: whether its objects are as released can't be told.",
+    )
     CHART_UNUSABLE = "ChartUnusable", "The chart that the operator brings can't be loaded."
 
     # A container that does not run; the message has the pod, and the kubelet's or its own words

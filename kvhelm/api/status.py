@@ -53,6 +53,9 @@ class ReleaseStatus(Part):
     """The current revision; none before the first install."""
     chart: Annotated[str, StringConstraints(max_length=128)] | None = None
     """Chart and version that the operator brings."""
+    fields_digest: Digest | None = None
+    """Digest of who owned which fields of the release's objects when they were last seen to be as
+    the revision applied them: after a restart nothing that still has it is compared again."""
     failed: FailedAttempt | None = None
     """The last attempt, if it failed for a reason that only a person can mend."""
 

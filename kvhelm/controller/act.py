@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import singledispatchmethod
 
 from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.repair import Repairer
 from kvhelm.controller.revisions import RevisionSecrets
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
@@ -30,6 +31,7 @@ from kvhelm.controller.steps import (
     Recheck,
     RemoveFinalizer,
     RemoveRegistration,
+    Repair,
     Scale,
     Step,
     Uninstall,
@@ -138,6 +140,18 @@ class Actor:
             if seen is None or not seen.rolled_out:
                 return 0
         await self._revisions.mark_healthy(snapshot.current)
+        return 0
+
+    @act.register
+    async def _(self, step: Repair, snapshot: Snapshot, memory: Memory) -> float:
+        assert snapshot.current is not None  # noqa: S101 - decide takes this step only then
+        repairer = Repairer(self.client, self.observer, self.events)
+        done = await repairer.repair(snapshot, snapshot.current, for_helm=step.for_helm)
+        memory.fields_seen = done.fields
+        if done.all_right:
+            memory.fields_verified = done.fields
+        if done.objects:
+            memory.repairs.append(get_running_loop().time())
         return 0
 
     @act.register

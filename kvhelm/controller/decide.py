@@ -20,6 +20,7 @@ from kvhelm.controller.steps import (
     PurgeMetadata,
     Recheck,
     RemoveFinalizer,
+    Repair,
     Scale,
     Stall,
     Step,
@@ -99,6 +100,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             _failed_before(snapshot, policy)
             or _retry_later(snapshot)
             or _before_helm(snapshot)
+            or _repair(snapshot, for_helm=True)
             or Upgrade(changed, current.number + 1)
         )
     if superfluous := prunable(snapshot.revisions, keep):
@@ -106,6 +108,8 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             f"{len(snapshot.revisions)} revisions, {keep} kept",
             tuple(revision.secret for revision in superfluous),
         )
+    if repair := _repair(snapshot):
+        return _retry_later(snapshot) or repair
     if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
         return (
@@ -145,6 +149,16 @@ def _before_helm(snapshot: Snapshot) -> Step | None:
     if spec and spec.metadata and spec.metadata.preflight == "Warn":
         return None
     return Wait(service.blocker.message, PREFLIGHT_EVERY)
+
+
+def _repair(snapshot: Snapshot, *, for_helm: bool = False) -> Step | None:
+    """Return what is to do about objects that may not be as they were released."""
+    current = snapshot.current
+    if current is None or current.status != "deployed" or not snapshot.fields_changed:
+        return None
+    if snapshot.repair_in and not for_helm:
+        return Wait("someone undoes every repair", snapshot.repair_in)
+    return Repair("who owns which field of the release's objects has changed", for_helm)
 
 
 def _changed(snapshot: Snapshot, policy: Policy) -> str:

@@ -1,14 +1,22 @@
 """The watch caches and the snapshot that is taken of them: no I/O when nothing changed."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from kvhelm.api.status import FailedAttempt
 from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.objects import (
+    METADATA_KINDS,
+    ReleaseObject,
+    fields_digest,
+    release_object_from,
+)
 from kvhelm.controller.registered import Register, register_for
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
@@ -34,6 +42,9 @@ from kvhelm.metadata.loss import LossWatch
 from kvhelm.values import Defaults, Place, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
+
+_REPAIRS, _REPAIRS_WITHIN = 30, 60.0
+"""A pool gets so many repairs in so many seconds: who fights us is not fought without end."""
 
 _OURS = "app.kubernetes.io/name=kvcachepool,app.kubernetes.io/instance"
 
@@ -70,6 +81,13 @@ class Memory:
     verified: bool = False
     purged: bool = False
     mended_at: datetime | None = None
+    fields_verified: str | None = None
+    """Digest of the release's objects (objects.fields_digest) when they were as released; until
+    that is known the status tells."""
+    fields_seen: str = ""
+    """The digest when they were last compared, whatever came of it."""
+    repairs: deque[float] = field(default_factory=lambda: deque(maxlen=_REPAIRS))
+    """When the last repairs were."""
     report_at: float | None = None
     """When a status that shows only progress is to be written."""
 
@@ -91,6 +109,10 @@ def _register_for(pool: Pool, place: Place, now: float) -> Register:
         ),
         mended_ago=(datetime.now(UTC) - mended).total_seconds() if mended else None,
     )
+
+
+Made = Revision | Workload | Pod | ReleaseObject
+"""What a release is made of."""
 
 
 class Watches:
@@ -128,6 +150,17 @@ class Watches:
         self.pods: Reflector[Pod] = Reflector(
             client, PODS, pod_from, namespace=namespace, label_selector=_OURS
         )
+        self.objects: dict[str, Reflector[ReleaseObject]] = {
+            resource.kind: Reflector(
+                client,
+                resource,
+                partial(release_object_from, resource.kind),
+                namespace=namespace,
+                label_selector=_OURS,
+                metadata_only=True,
+            )
+            for resource in METADATA_KINDS
+        }
         # A StatefulSet has no condition for pods that it may not create: only these events tell.
         self.refused: Reflector[RefusedPod] = Reflector(
             client,
@@ -145,18 +178,25 @@ class Watches:
         )
         self.workloads_by_release = Index(self.workloads, lambda it: [(it.namespace, it.release)])
         self.pods_by_release = Index(self.pods, lambda it: [(it.namespace, it.release)])
+        self.objects_by_release = {
+            kind: Index(cache, lambda it: [(it.namespace, it.release)])
+            for kind, cache in self.objects.items()
+        }
         self.refused_by_workload = Index(self.refused, lambda it: [(it.namespace, it.workload)])
 
         def pools_of(namespace: str, release: str) -> Iterable[PoolKey]:
             return (PoolKey(*key) for key in self.pools_by_release[namespace, release])
 
         self.pools.add_handler(lambda old, new: changed([(new or old).pool.key]))  # type: ignore[union-attr]
-        for cache in (self.revisions, self.workloads, self.pods):
-            cache.add_handler(
-                lambda old, new: (
-                    changed(pools_of(it.namespace, it.release)) if (it := new or old) else None
-                )
-            )
+
+        def made_changed(old: Made | None, new: Made | None) -> None:
+            # A label by which we find an object may be what changed.
+            for namespace, release in {(it.namespace, it.release) for it in (old, new) if it}:
+                changed(pools_of(namespace, release))
+
+        made: list[Reflector[Any]] = [self.revisions, self.workloads, self.pods]
+        for cache in (*made, *self.objects.values()):
+            cache.add_handler(made_changed)
 
         def refused_changed(old: RefusedPod | None, new: RefusedPod | None) -> None:
             event = new or old
@@ -168,7 +208,29 @@ class Watches:
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """All of them."""
-        return (self.pools, self.revisions, self.workloads, self.pods, self.refused)
+        return (
+            self.pools,
+            self.revisions,
+            self.workloads,
+            self.pods,
+            self.refused,
+            *self.objects.values(),
+        )
+
+    def objects_of(self, release: tuple[str, str]) -> tuple[ReleaseObject, ...]:
+        """Return the objects of a release (namespace and name) that are kept true."""
+        return (
+            *(
+                self.objects[kind][key]
+                for kind, index in self.objects_by_release.items()
+                for key in index[release]
+            ),
+            *(
+                found
+                for key in self.workloads_by_release[release]
+                if (found := self.workloads[key].object)
+            ),
+        )
 
 
 Changed = Callable[[Iterable[PoolKey]], None]
@@ -261,6 +323,10 @@ class Observer:
         if memory.failure and memory.failure.about != (known.spec_digest, pool.deleting):
             memory.failure, memory.failures = None, 0
         failure = memory.failure
+        objects = watches.objects_of(release)
+        fields = fields_digest(revisions[-1].number, objects) if revisions else ""
+        if memory.fields_verified is None and pool.status.release:
+            memory.fields_verified = pool.status.release.fields_digest
         return Snapshot(
             pool=pool,
             spec_digest=known.spec_digest,
@@ -269,6 +335,10 @@ class Observer:
             pods=pods,
             now=datetime.now(UTC),
             refused=self._refused(watches, workloads, pods),
+            objects=objects,
+            fields_verified=memory.fields_verified,
+            fields_changed=fields not in (memory.fields_verified, memory.fields_seen),
+            repair_in=_repair_in(memory, now),
             namespace_ends=memory.namespace_ends,
             service=self.services.view(key, known.place) if known.place else None,
             verified=memory.verified,
@@ -307,3 +377,9 @@ class Observer:
             key=lambda event: event.last_seen,
             default=None,
         )
+
+
+def _repair_in(memory: Memory, now: float) -> float:
+    if len(memory.repairs) < _REPAIRS:
+        return 0
+    return max(0.0, memory.repairs[0] + _REPAIRS_WITHIN - now)

@@ -20,6 +20,7 @@ from kvhelm.controller.steps import (
     Nothing,
     PurgeMetadata,
     RemoveRegistration,
+    Repair,
     Step,
     Uninstall,
     Upgrade,
@@ -51,6 +52,7 @@ _ENDS_FAILURE = (
     LookAtRegistered,
     RemoveRegistration,
     MendMetadata,
+    Repair,
     Nothing,
 )
 """Steps after which what failed before is no news any more."""

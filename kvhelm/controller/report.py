@@ -67,6 +67,7 @@ def status_for(
             name=pool.release,
             revision=current.number if current else None,
             chart=chart,
+            fields_digest=None if snapshot.foreign else snapshot.fields_verified,
             failed=failed,
         ),
         members=members_for(snapshot),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
 from kvhelm.controller.last_words import LastWords, last_words_from
+from kvhelm.controller.objects import ReleaseObject, release_object_from
 from kvhelm.controller.registered import Registered
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
@@ -136,6 +137,8 @@ class Workload:
     observed: bool
     """Whether the StatefulSet controller has seen the current generation."""
     selector: str
+    object: ReleaseObject | None = None
+    """Who owns which of its fields."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -176,6 +179,7 @@ def workload_from(statefulset: Mapping[str, Any]) -> Workload:
         updated=existing if same else int(status.get("updatedReplicas", 0)),
         observed=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
+        object=release_object_from("StatefulSet", statefulset),
     )
 
 
@@ -323,6 +327,14 @@ class Snapshot:
     now: datetime
     """The moment of the picture, UTC."""
     refused: RefusedPod | None = None
+    objects: tuple[ReleaseObject, ...] = ()
+    """Every object of the release that is kept true."""
+    fields_verified: str | None = None
+    """Digest of who owned which of their fields when all was last seen to be as released."""
+    fields_changed: bool = False
+    """Whether that changed since the objects were last compared with the release."""
+    repair_in: float = 0
+    """Seconds until the next repair, if others undo ours without end."""
     namespace_ends: bool = False
     """Whether the namespace was seen to be deleted, when it refused us something."""
     service: ServiceView | None = None

@@ -113,6 +113,16 @@ class MarkHealthy(Step):
 
 
 @dataclass(frozen=True)
+class Repair(Step):
+    """Compare the release's objects with what it applied, and put right what others changed.
+
+    `for_helm`: only what would make the upgrade fail that is to follow.
+    """
+
+    for_helm: bool = False
+
+
+@dataclass(frozen=True)
 class PruneHistory(Step):
     """Delete the Secrets of the oldest revisions."""
 

@@ -1,4 +1,4 @@
-"""The history of a release: what is kept, what the status shows of it, and that a restart knows it."""
+"""The history of a release: what is kept, and what the status shows of it, after a restart too."""
 
 from collections.abc import Callable
 
@@ -16,6 +16,10 @@ def told(pool: Object) -> list[tuple[int, str, bool]]:
     return [(each["revision"], each["outcome"], each["healthy"]) for each in history]
 
 
+def shows(number: int) -> Callable[[Object], bool]:
+    return lambda pool: told(pool)[-1][0] == number
+
+
 async def test_the_last_healthy_revision_is_kept(alone: Stories, start: Start) -> None:
     operator = start(alone.namespace)
     await alone.create("p", revisionHistoryLimit=2)
@@ -28,9 +32,7 @@ async def test_the_last_healthy_revision_is_kept(alone: Stories, start: Start) -
     await alone.turned("p", "Ready", "False", "Unschedulable")
     for number in (3, 4):
         await alone.change("p", scheduler=NOWHERE, service={"port": 9000 + number})
-        pool = await alone.pool(
-            "p", lambda it, n=number: told(it)[-1][0] == n, f"to show revision {number}"
-        )
+        await alone.pool("p", shows(number), f"to show revision {number}")
     pool = await alone.pool("p", lambda it: len(told(it)) == 2, "to be pruned")
     assert told(pool) == [(1, "superseded", True), (4, "deployed", False)]
     assert await alone.revisions("p") == 2
