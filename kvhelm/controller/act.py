@@ -1,11 +1,10 @@
 """Carry out one step: one effect each, idempotent, with a deadline."""
 
 from asyncio import get_running_loop
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import singledispatchmethod
 
+from kvhelm.controller.act_on_metadata import MetadataActor
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.repair import Repairer
 from kvhelm.controller.revisions import RevisionSecrets
@@ -20,17 +19,12 @@ from kvhelm.controller.snapshot import (
 )
 from kvhelm.controller.steps import (
     AddFinalizer,
-    Claim,
     Install,
-    LookAtRegistered,
     MarkHealthy,
-    MendMetadata,
-    Preflight,
+    MetadataStep,
     PruneHistory,
-    PurgeMetadata,
     Recheck,
     RemoveFinalizer,
-    RemoveRegistration,
     Repair,
     Scale,
     Step,
@@ -42,7 +36,7 @@ from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.releases import Stamp
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import Conflict, NotFound
+from kvhelm.kube.errors import NotFound
 from kvhelm.kube.events import EventRecorder
 from kvhelm.kube.resource import (
     CONFIG_MAPS,
@@ -54,7 +48,6 @@ from kvhelm.kube.resource import (
     SERVICES,
     STATEFUL_SETS,
 )
-from kvhelm.values import Place
 
 RELEASE_KINDS = (
     SERVICES,
@@ -95,6 +88,7 @@ class Actor:
     def __post_init__(self) -> None:
         """Prepare; nothing is sent."""
         self._revisions = RevisionSecrets(self.client, self.observer)
+        self._metadata = MetadataActor(self.client, self.events, self.services)
 
     @singledispatchmethod
     async def act(self, step: Step, snapshot: Snapshot, memory: Memory) -> float | None:
@@ -188,73 +182,8 @@ class Actor:
         return _VERIFY_EVERY if left else 0
 
     @act.register
-    async def _(self, step: Preflight, snapshot: Snapshot, memory: Memory) -> float:
-        pool, place = snapshot.pool, _place_of(snapshot)
-        await self.services.preflight(pool.key, place, pool.uid)
-        return 0
-
-    @act.register
-    async def _(self, step: Claim, snapshot: Snapshot, memory: Memory) -> float:
-        pool, place = snapshot.pool, _place_of(snapshot)
-        await self.services.claim(pool.key, place, pool.uid)
-        return 0
-
-    @act.register
-    async def _(self, step: LookAtRegistered, snapshot: Snapshot, memory: Memory) -> float:
-        await self.services.look(snapshot.pool.key)
-        return 0
-
-    @act.register
-    async def _(self, step: RemoveRegistration, snapshot: Snapshot, memory: Memory) -> float:
-        pool, place, gone = snapshot.pool, _place_of(snapshot), step.member
-        if await self.services.remove(pool.key, place, pool.uid, gone):
-            self.events.record(
-                pool.reference(),
-                "Normal",
-                "MemberRemoved",
-                f"Entry i{gone.instance} ({gone.rpc_endpoint or 'torn'}) removed: its daemon is "
-                "gone and left it behind",
-            )
-        return 0
-
-    @act.register
-    async def _(self, step: MendMetadata, snapshot: Snapshot, memory: Memory) -> float:
-        # Killed in between, it is done again: the claim comes last, and tells that it was done.
-        pool, place = snapshot.pool, _place_of(snapshot)
-        await self.services.reserve(pool.key, place, pool.uid)
-        daemons = [pod for pod in snapshot.pods if pod.component == "daemon" and not pod.ending]
-        for pod in daemons:
-            # The StatefulSet starts them again in order, each when the one before it is ready.
-            with suppress(NotFound, Conflict):
-                await self.client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
-        await self.services.claim_again(pool.key, place, pool.uid)
-        memory.mended_at = datetime.now(UTC).replace(microsecond=0)
-        self.events.record(
-            pool.reference(),
-            "Warning",
-            "DaemonsRestarted",
-            f"{step.why[:1].upper()}{step.why[1:]}: {len(daemons)} daemons are restarted in order, "
-            "since none of them registers again by itself. The objects in the pool are lost.",
-        )
-        return 0
-
-    @act.register
-    async def _(self, step: PurgeMetadata, snapshot: Snapshot, memory: Memory) -> float:
-        pool, place = snapshot.pool, _place_of(snapshot)
-        purged = await self.services.purge(pool.key, place, pool.uid)
-        memory.purged = True
-        said = f"{purged.keys} keys of {place.kind} deleted"
-        if purged.remaining:
-            said += (
-                f"; {purged.remaining} keys stay, since {place.kind} can't tell whose they are: "
-                "empty it before another pool uses it"
-            )
-        if purged.refused:
-            said = f"Nothing deleted: {purged.refused.message}"
-        kept = purged.remaining or purged.refused
-        reference = pool.reference()
-        self.events.record(reference, "Warning" if kept else "Normal", "MetadataPurged", said)
-        return 0
+    async def _(self, step: MetadataStep, snapshot: Snapshot, memory: Memory) -> float:
+        return await self._metadata.act(step, snapshot, memory)
 
     @act.register
     async def _(self, step: Recheck, snapshot: Snapshot, memory: Memory) -> float:
@@ -350,8 +279,3 @@ class Actor:
         except NotFound:
             return True
         return "deletionTimestamp" in found["metadata"]
-
-
-def _place_of(snapshot: Snapshot) -> Place:
-    assert snapshot.service is not None  # noqa: S101 - decide takes these steps only then
-    return snapshot.service.place

@@ -52,34 +52,39 @@ class AddFinalizer(Step):
 
 
 @dataclass(frozen=True)
-class Preflight(Step):
+class MetadataStep(Step):
+    """A step that asks the pool's metadata service for something."""
+
+
+@dataclass(frozen=True)
+class Preflight(MetadataStep):
     """Check the metadata service before anything is built on it."""
 
 
 @dataclass(frozen=True)
-class Claim(Step):
+class Claim(MetadataStep):
     """Claim the pool's place in its metadata service."""
 
 
 @dataclass(frozen=True)
-class PurgeMetadata(Step):
+class PurgeMetadata(MetadataStep):
     """Delete the pool's keys from its metadata service."""
 
 
 @dataclass(frozen=True)
-class LookAtRegistered(Step):
+class LookAtRegistered(MetadataStep):
     """Read again who is registered."""
 
 
 @dataclass(frozen=True)
-class RemoveRegistration(Step):
+class RemoveRegistration(MetadataStep):
     """Delete an entry that no daemon answers for, if it has not moved."""
 
     member: Member
 
 
 @dataclass(frozen=True)
-class MendMetadata(Step):
+class MendMetadata(MetadataStep):
     """Restart the daemons: their metadata was lost, and they don't register again."""
 
 

@@ -1,0 +1,112 @@
+"""Carry out the steps that concern a pool's metadata service, or the daemons because of it."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import singledispatchmethod
+
+from kvhelm.controller.observe import Memory
+from kvhelm.controller.services import Services
+from kvhelm.controller.snapshot import Snapshot
+from kvhelm.controller.steps import (
+    Claim,
+    LookAtRegistered,
+    MendMetadata,
+    MetadataStep,
+    Preflight,
+    PurgeMetadata,
+    RemoveRegistration,
+)
+from kvhelm.kube.client import Client
+from kvhelm.kube.errors import Conflict, NotFound
+from kvhelm.kube.events import EventRecorder
+from kvhelm.kube.resource import PODS
+from kvhelm.values import Place
+
+
+@dataclass
+class MetadataActor:
+    """Carries out metadata steps, as `Actor` does the others. Raises MetadataError or KubeError."""
+
+    client: Client
+    events: EventRecorder
+    services: Services
+
+    @singledispatchmethod
+    async def act(self, step: MetadataStep, snapshot: Snapshot, memory: Memory) -> float:
+        """Carry out the step; the pool is to be looked at again after so many seconds."""
+        raise NotImplementedError(type(step).__name__)
+
+    @act.register
+    async def _(self, step: Preflight, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.preflight(pool.key, place, pool.uid)
+        return 0
+
+    @act.register
+    async def _(self, step: Claim, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.claim(pool.key, place, pool.uid)
+        return 0
+
+    @act.register
+    async def _(self, step: LookAtRegistered, snapshot: Snapshot, memory: Memory) -> float:
+        await self.services.look(snapshot.pool.key)
+        return 0
+
+    @act.register
+    async def _(self, step: RemoveRegistration, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place, gone = snapshot.pool, _place_of(snapshot), step.member
+        if await self.services.remove(pool.key, place, pool.uid, gone):
+            self.events.record(
+                pool.reference(),
+                "Normal",
+                "MemberRemoved",
+                f"Entry i{gone.instance} ({gone.rpc_endpoint or 'torn'}) removed: its daemon is "
+                "gone and left it behind",
+            )
+        return 0
+
+    @act.register
+    async def _(self, step: MendMetadata, snapshot: Snapshot, memory: Memory) -> float:
+        # Killed in between, it is done again: the claim comes last, and tells that it was done.
+        pool, place = snapshot.pool, _place_of(snapshot)
+        await self.services.reserve(pool.key, place, pool.uid)
+        daemons = [pod for pod in snapshot.pods if pod.component == "daemon" and not pod.ending]
+        for pod in daemons:
+            # The StatefulSet starts them again in order, each when the one before it is ready.
+            with suppress(NotFound, Conflict):
+                await self.client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+        await self.services.claim_again(pool.key, place, pool.uid)
+        memory.mended_at = datetime.now(UTC).replace(microsecond=0)
+        self.events.record(
+            pool.reference(),
+            "Warning",
+            "DaemonsRestarted",
+            f"{step.why[:1].upper()}{step.why[1:]}: {len(daemons)} daemons are restarted in order, "
+            "since none of them registers again by itself. The objects in the pool are lost.",
+        )
+        return 0
+
+    @act.register
+    async def _(self, step: PurgeMetadata, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, _place_of(snapshot)
+        purged = await self.services.purge(pool.key, place, pool.uid)
+        memory.purged = True
+        said = f"{purged.keys} keys of {place.kind} deleted"
+        if purged.remaining:
+            said += (
+                f"; {purged.remaining} keys stay, since {place.kind} can't tell whose they are: "
+                "empty it before another pool uses it"
+            )
+        if purged.refused:
+            said = f"Nothing deleted: {purged.refused.message}"
+        kept = purged.remaining or purged.refused
+        reference = pool.reference()
+        self.events.record(reference, "Warning" if kept else "Normal", "MetadataPurged", said)
+        return 0
+
+
+def _place_of(snapshot: Snapshot) -> Place:
+    assert snapshot.service is not None  # noqa: S101 - decide takes these steps only then
+    return snapshot.service.place
