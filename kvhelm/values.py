@@ -6,7 +6,6 @@ The values are the pool's spec, word for word, plus `pool`, which says whose rel
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, StringConstraints
@@ -58,8 +57,7 @@ class Digests(NamedTuple):
     chart: str
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a pool's metadata lies in a service that the user runs."""
 
     kind: str

@@ -102,6 +102,19 @@ class MetadataStatus(Part):
     """When the daemons were last restarted because their metadata was lost."""
 
 
+class LeftPlace(Part):
+    """A place that the pool has left, and whose keys are still to be deleted."""
+
+    kind: Literal["etcd", "redis"]
+    """Kind of the service."""
+    endpoints: Annotated[
+        list[Annotated[str, StringConstraints(max_length=512)]], Field(max_length=9)
+    ]
+    """Its URLs."""
+    prefix: Annotated[str, StringConstraints(max_length=330)]
+    """Prefix of the keys."""
+
+
 class MemberStatus(Part):
     """A daemon: a pod that exists, joined with what vineyardd registered."""
 
@@ -139,6 +152,9 @@ class PoolStatus(Part):
     """Revisions of the release that are kept, the newest last."""
     metadata: MetadataStatus | None = None
     """The metadata service."""
+    left: Annotated[list[LeftPlace], Field(max_length=8)] = []
+    """Places where the metadata lay before the pool moved: they are purged when every daemon has
+    left them."""
     members: Annotated[list[MemberStatus], Field(max_length=1000)] = []
     """The daemons, pods in order; then entries that no pod answers for."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = []

@@ -1,5 +1,7 @@
 """Carry out the steps that concern a pool's metadata service, or the daemons because of it."""
 
+import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,21 +9,30 @@ from functools import singledispatchmethod
 
 from kvhelm.controller.observe import Memory
 from kvhelm.controller.services import Services
-from kvhelm.controller.snapshot import Snapshot
+from kvhelm.controller.snapshot import Pool, Snapshot
 from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,
     MendMetadata,
     MetadataStep,
     Preflight,
+    PurgeLeft,
     PurgeMetadata,
     RemoveRegistration,
 )
+from kvhelm.errors import MetadataError
+from kvhelm.kube.backoff import Backoff
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import Conflict, NotFound
 from kvhelm.kube.events import EventRecorder
 from kvhelm.kube.resource import PODS
+from kvhelm.metadata.service import Purged
 from kvhelm.values import Place
+
+log = logging.getLogger(__name__)
+
+_LEFT_RETRY = Backoff(5.0, 300.0)
+"""Seconds between tries to purge a place that a living pool has left."""
 
 
 @dataclass
@@ -93,7 +104,31 @@ class MetadataActor:
         pool, place = snapshot.pool, _place_of(snapshot)
         purged = await self.services.purge(pool.key, place, pool.uid)
         memory.purged = True
-        said = f"{purged.keys} keys of {place.kind} deleted"
+        self._tell(pool, place, purged)
+        return 0
+
+    @act.register
+    async def _(self, step: PurgeLeft, snapshot: Snapshot, memory: Memory) -> float:
+        pool, place = snapshot.pool, step.place
+        try:
+            purged = await self.services.purge_left(pool.key, place, pool.uid)
+        except MetadataError as error:
+            if pool.deleting:
+                raise
+            # The service may be gone for good, and the pool moved because of that.
+            memory.left_failures += 1
+            delay = _LEFT_RETRY.delay(memory.left_failures)
+            memory.left_at = asyncio.get_running_loop().time() + delay
+            log.info("%s: keys left at %s stay for now: %s", pool.key, place.endpoints[0], error)
+            return delay
+        memory.left_failures = 0
+        memory.left_purged |= {place}
+        if purged:
+            self._tell(pool, place, purged)
+        return 0
+
+    def _tell(self, pool: Pool, place: Place, purged: Purged) -> None:
+        said = f"{purged.keys} keys of {place.kind} {place.endpoints[0]} deleted"
         if purged.remaining:
             said += (
                 f"; {purged.remaining} keys stay, since {place.kind} can't tell whose they are: "
@@ -104,7 +139,6 @@ class MetadataActor:
         kept = purged.remaining or purged.refused
         reference = pool.reference()
         self.events.record(reference, "Warning" if kept else "Normal", "MetadataPurged", said)
-        return 0
 
 
 def _place_of(snapshot: Snapshot) -> Place:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.history import prunable
+from kvhelm.controller.left_places import next_left
 from kvhelm.controller.membership import decide_membership
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 from kvhelm.controller.steps import (
@@ -17,6 +18,7 @@ from kvhelm.controller.steps import (
     Nothing,
     Preflight,
     PruneHistory,
+    PurgeLeft,
     PurgeMetadata,
     Recheck,
     RemoveFinalizer,
@@ -117,6 +119,11 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or _before_helm(snapshot)
             or Nothing("the place can't be claimed yet")
         )
+    left = next_left(snapshot)
+    if left and daemons and daemons.rolled_out:
+        if snapshot.left_in == 0:
+            return PurgeLeft("every daemon has left it", left)
+        membership = membership or Wait("what was left can't be purged yet", snapshot.left_in)
     return membership or Nothing("the release is as the spec asks")
 
 
@@ -223,6 +230,8 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
 def _let_go(snapshot: Snapshot) -> Step:
     if _purges(snapshot):
         return _retry_later(snapshot) or PurgeMetadata("the daemons are gone")
+    if left := next_left(snapshot):
+        return _retry_later(snapshot) or PurgeLeft("the daemons are gone", left)
     return RemoveFinalizer("nothing of it is left")
 
 

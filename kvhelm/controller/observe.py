@@ -80,6 +80,10 @@ class Memory:
     namespace_ends: bool = False
     verified: bool = False
     purged: bool = False
+    left_purged: frozenset[Place] = frozenset()
+    left_failures: int = 0
+    left_at: float = 0
+    """When, on the event loop's clock, a left place may be purged."""
     mended_at: datetime | None = None
     fields_verified: str | None = None
     """Digest of the release's objects (objects.fields_digest) when they were as released; until
@@ -349,6 +353,8 @@ class Observer:
             failure=failure,
             retry_in=max(0.0, memory.retry_at - now) if failure else 0.0,
             recheck_in=max(0.0, memory.recheck_at - now),
+            left_purged=memory.left_purged,
+            left_in=max(0.0, memory.left_at - now),
             mended_at=memory.mended_at,
             leftovers=memory.leftovers,
         )

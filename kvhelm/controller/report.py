@@ -14,6 +14,7 @@ from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStat
 from kvhelm.controller.decide import Policy, is_current
 from kvhelm.controller.history import history_for
 from kvhelm.controller.last_words import Cause, first_cause
+from kvhelm.controller.left_places import left_for
 from kvhelm.controller.membership import members_for
 from kvhelm.controller.registered import Registered
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
@@ -71,6 +72,7 @@ def status_for(
             failed=failed,
         ),
         members=members_for(snapshot),
+        left=left_for(snapshot),
         history=before.history if pool.deleting or snapshot.foreign else history_for(snapshot),
         metadata=_metadata_status(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
@@ -276,6 +278,8 @@ def _metadata_status(snapshot: Snapshot, ready: Verdict) -> MetadataStatus | Non
     if service is None:
         return _managed_status(snapshot)
     before = snapshot.pool.status.metadata
+    if before and (before.kind, tuple(before.endpoints)) != service.place[:2]:
+        before = None  # of another service
     turned = _known(snapshot).get(ConditionType.METADATA_READY)
     now = MetadataStatus(
         kind=service.place.kind,

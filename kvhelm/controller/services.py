@@ -13,6 +13,7 @@ from kvhelm.controller.registered import Register
 from kvhelm.controller.snapshot import PoolKey, ServiceView, Trouble
 from kvhelm.errors import MetadataError
 from kvhelm.metadata.findings import Finding, ServiceFailed
+from kvhelm.metadata.kinds import service_for
 from kvhelm.metadata.policy import DialPolicy
 from kvhelm.metadata.prober import Prober, Subscription
 from kvhelm.metadata.service import Member, MetadataService, Purged
@@ -162,6 +163,27 @@ class Services:
     async def purge(self, key: PoolKey, place: Place, uid: str) -> Purged:
         """Delete what the pool has left there. Raises MetadataError."""
         return await self._service(self._uses[key]).purge(place.prefix, uid)
+
+    async def purge_left(self, key: PoolKey, place: Place, uid: str) -> Purged | None:
+        """Delete what the pool has left at a place where it was before. Raises MetadataError.
+
+        None if that is the place where it is: the same data by the name of other endpoints.
+        """
+        use = self._uses.get(key)
+        left = service_for(place.kind, place.endpoints, self.policy)
+        try:
+            if use and use.subscription and use.place.prefix == place.prefix:
+                then = await left.members(place.prefix)
+                now = await use.subscription.service.members(place.prefix)
+                if then and now and then.cluster_id == now.cluster_id:
+                    return None
+            purged = await left.purge(place.prefix, uid)
+            if use and use.subscription and not left.observable:
+                # It may have been the same service by another name.
+                await use.subscription.service.claim(use.place.prefix, uid)
+            return purged
+        finally:
+            await left.close()
 
     def known(self) -> list[tuple[str, str, bool | None, float | None]]:
         """Return kind, endpoints, health and latency (seconds) of every service, for metrics."""

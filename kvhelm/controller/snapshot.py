@@ -355,6 +355,10 @@ class Snapshot:
     """Seconds until then."""
     recheck_in: float = 0
     """Seconds until the object in the way is looked for again."""
+    left_purged: frozenset[Place] = frozenset()
+    """Places that the pool has left, and of which no key of its own is left."""
+    left_in: float = 0
+    """Seconds until the next try to purge one."""
     mended_at: datetime | None = None
     """When the daemons were last restarted because their metadata was lost."""
     leftovers: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from kvhelm.api.conditions import Reason
 from kvhelm.metadata.service import Member
+from kvhelm.values import Place
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ class Claim(MetadataStep):
 @dataclass(frozen=True)
 class PurgeMetadata(MetadataStep):
     """Delete the pool's keys from its metadata service."""
+
+
+@dataclass(frozen=True)
+class PurgeLeft(MetadataStep):
+    """Delete the pool's keys from a place that it has left."""
+
+    place: Place
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,48 @@ async def test_a_change_of_endpoints_is_checked_and_the_old_release_goes_on(
     assert _endpoint(await stories.daemons("p")) == other.url
 
 
+async def test_what_a_pool_has_left_is_deleted_once_it_has_moved(
+    start_etcd: Start, stories: Stories
+) -> None:
+    old, new = await start_etcd(), await start_etcd()
+    prefix = f"/moves/{stories.namespace}"
+    await stories.create("p", metadata=at(old.url, prefix=prefix))
+    await stories.ready("p")
+    entry = f"{prefix}/S0000000000000000/next_instance_id"
+    await put(old.url, entry)
+    await stories.change("p", metadata=at(new.url, prefix=prefix))
+    await stories.pool("p", lambda pool: bool(pool["status"].get("left")), "to remember the old")
+    said = await stories.event("p", "MetadataPurged")
+    assert old.url in said["message"]
+    assert await keys_below(old.url, prefix) == []
+    pool = await stories.pool("p", lambda pool: not pool["status"].get("left"), "to forget it")
+    assert pool["status"]["metadata"]["endpoints"] == [new.url]
+    # The same etcd with one more endpoint is another list, and no move.
+    await put(new.url, entry)
+    await stories.change("p", metadata=at(new.url, "http://127.0.0.1:1", prefix=prefix))
+    await stories.ready("p")
+    await stories.pool("p", lambda pool: not pool["status"].get("left"), "to see that it is one")
+    assert len(await keys_below(new.url, prefix)) == 1
+
+
+async def test_an_etcd_left_because_it_died_does_not_hold_the_pool(
+    start_etcd: Start, stories: Stories
+) -> None:
+    old = await start_etcd()
+    await stories.create("p", metadata=at(old.url))
+    await stories.ready("p")
+    old.kill()
+    await stories.change("p", metadata=at(stories.etcd))
+    pool = await stories.ready("p")
+    (left,) = pool["status"]["left"]
+    assert left["endpoints"] == [old.url]
+    # Its deletion waits for the old keys, until somebody gives them up.
+    await stories.client.delete(POOLS, "p", stories.namespace)
+    await stories.turned("p", "Ready", "False", "MetadataWaiting")
+    await old.serve()
+    await stories.gone(POOLS, "p")
+
+
 def _endpoint(statefulset: Object) -> str:
     arguments = statefulset["spec"]["template"]["spec"]["containers"][0]["args"]
     (found,) = (each for each in arguments if each.startswith("--etcd_endpoint="))
