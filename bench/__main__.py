@@ -40,7 +40,7 @@ _SUMMARY_TITLE = "Against the targets"
 def main(
     pools: Annotated[int, typer.Option(min=1, help="Pools that are made at once.")] = 200,
     idle: Annotated[float, typer.Option(min=1, help="Seconds of doing nothing.")] = 180,
-    single: Annotated[int, typer.Option(min=1, help="How often one pool is made alone.")] = 15,
+    single: Annotated[int, typer.Option(min=1, help="How often one pool is made alone.")] = 20,
     managed: Annotated[
         bool, typer.Option("--managed", help="Each release brings an etcd of its own.")
     ] = False,

@@ -22,6 +22,10 @@ class Spread:
         return median(self.seconds)
 
 
+NOT_MEASURED = Spread(())
+"""What runs of an older benchmark have no figures for."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a stretch of time took, of everyone who worked in it."""
@@ -75,6 +79,12 @@ class Single:
     """From the request to the scale subresource to the StatefulSet's spec.replicas."""
     delete_to_gone: Spread
     """From the request that deletes the pool to its end: release uninstalled, pods gone."""
+    field_to_repaired: Spread = NOT_MEASURED
+    """From a write of someone else to a field of the ConfigMap until it is right again."""
+    port_to_repaired: Spread = NOT_MEASURED
+    """From one that gives the port of the Service another number (three requests)."""
+    deleted_to_again: Spread = NOT_MEASURED
+    """From the deletion of the Service by someone else until there is another one."""
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,20 @@ class Row(NamedTuple):
 
 def single_rows(single: Single) -> list[Row]:
     """Return what one pool's user waits for."""
-    return [
+    rows = [
         Row("`kubectl apply` started to Ready", _spread(single.kubectl_to_ready), "1.5 s"),
         Row("accepted by the API server to Ready", _spread(single.accepted_to_ready)),
         Row("image changed to StatefulSet changed", _spread(single.image_to_statefulset), "0.5 s"),
         Row("scaled to StatefulSet scaled", _spread(single.scale_to_statefulset), "0.1 s"),
         Row("deleted to gone", _spread(single.delete_to_gone)),
     ]
+    if single.field_to_repaired.seconds:
+        rows += [
+            Row("a field changed by hand to right", _spread(single.field_to_repaired), "0.2 s"),
+            Row("a port changed by hand to right", _spread(single.port_to_repaired), "0.2 s"),
+            Row("deleted by hand to made again", _spread(single.deleted_to_again), "0.2 s"),
+        ]
+    return rows
 
 
 def create_rows(create: Fleet, pools: int) -> list[Row]:

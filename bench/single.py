@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from bench.figures import Single, Spread
 from bench.pools import IMAGES, daemons_of, is_ready, manifest_for, pool_for, spec_for
 from bench.setting import Setting
-from bench.watch import watching
+from bench.watch import Holds, Watch, watching
 from kvhelm.controller.observe import POOLS
-from kvhelm.kube.resource import STATEFUL_SETS, Object
+from kvhelm.kube.cache import version_of
+from kvhelm.kube.client import Client
+from kvhelm.kube.resource import CONFIG_MAPS, SERVICES, STATEFUL_SETS, Object
 
 NAMESPACE = "bench-single"
+ENDPOINT = "VINEYARD_RPC_ENDPOINT"
 
 
 async def measure_single(setting: Setting, times: int) -> Single:
@@ -27,6 +31,8 @@ async def measure_single(setting: Setting, times: int) -> Single:
     async with (
         watching(client, POOLS, NAMESPACE) as pools,
         watching(client, STATEFUL_SETS, NAMESPACE) as statefulsets,
+        watching(client, CONFIG_MAPS, NAMESPACE) as config_maps,
+        watching(client, SERVICES, NAMESPACE) as services,
     ):
         for number in range(times):
             name = f"one-{number:02}"
@@ -49,6 +55,9 @@ async def measure_single(setting: Setting, times: int) -> Single:
             note("scale_to_statefulset", begun, await statefulsets.moment(daemons, _has_two))
             await pools.moment(name, lambda pool: is_ready(pool, 3))
 
+            for what, begun, ended in await _drift(client, name, config_maps, services):
+                note(what, begun, ended)
+
             begun = loop.time()
             await client.delete(POOLS, name, NAMESPACE)
             note("delete_to_gone", begun, await pools.moment(name, lambda pool: pool is None))
@@ -62,3 +71,36 @@ def _has_new_image(statefulset: Object | None) -> bool:
 
 def _has_two(statefulset: Object | None) -> bool:
     return statefulset is not None and statefulset["spec"]["replicas"] == 2
+
+
+async def _drift(
+    client: Client, pool: str, config_maps: Watch, services: Watch
+) -> list[tuple[str, float, float]]:
+    """Change objects of the release by hand; return when that was, and when each was right."""
+    now = asyncio.get_running_loop().time
+    connection, service = f"{pool}-connection", f"{pool}-rpc"
+    moments = []
+
+    begun = now()
+    wrong: Object = {"data": {ENDPOINT: "elsewhere"}}
+    changed = await client.patch(CONFIG_MAPS, connection, wrong, NAMESPACE)
+    right = _since(changed, lambda it: it["data"][ENDPOINT] != "elsewhere")
+    moments.append(("field_to_repaired", begun, await config_maps.moment(connection, right)))
+
+    begun = now()
+    wrong = {"spec": {"ports": [{"name": "rpc", "port": 9700, "targetPort": "rpc"}]}}
+    changed = await client.patch(SERVICES, service, wrong, NAMESPACE)
+    right = _since(changed, lambda it: it["spec"]["ports"][0]["port"] == 9600)
+    moments.append(("port_to_repaired", begun, await services.moment(service, right)))
+
+    begun = now()
+    changed = await client.delete(SERVICES, service, NAMESPACE)
+    uid = (changed.get("details") or changed["metadata"])["uid"]
+    right = _since(changed, lambda it: it["metadata"]["uid"] != uid)
+    moments.append(("deleted_to_again", begun, await services.moment(service, right)))
+    return moments
+
+
+def _since(changed: Object, right: Callable[[Object], bool]) -> Holds:
+    """Tell of an object whether it is right at a later version than that of the change."""
+    return lambda it: it is not None and version_of(it) > version_of(changed) and right(it)

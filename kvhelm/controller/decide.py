@@ -130,7 +130,7 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
 def _first_healthy(snapshot: Snapshot) -> bool:
     """Tell whether the current revision runs with all its daemons, and nobody noted it yet.
 
-    A pool at 0 proves nothing of its revision.
+    A pool at 0 proves nothing of its revision, nor does one that somebody changed by hand.
     """
     current, daemons = snapshot.current, snapshot.daemons
     return bool(
@@ -138,6 +138,7 @@ def _first_healthy(snapshot: Snapshot) -> bool:
         and current.stamp
         and current.status == "deployed"
         and not current.healthy
+        and not snapshot.fields_changed
         and daemons
         and daemons.replicas > 0
         and all(workload.rolled_out for workload in snapshot.workloads)

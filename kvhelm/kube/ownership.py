@@ -24,6 +24,7 @@ Path = tuple[str, ...]
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """Merge keys that may be left out (ports of Services and containers)."""
 
+_METADATA = ("f:metadata",)
 _UNOWNED = frozenset({"apiVersion", "kind", "metadata.name", "metadata.namespace"})
 
 
@@ -105,18 +106,12 @@ def list_patch_for(live: Object, applied: Object, items: Sequence[Path]) -> list
 
 
 def owner_of(managed_fields: Sequence[Mapping[str, Any]], path: Path, applier: str) -> str:
-    """Return the manager that owns a field now, or an item of its list; empty if none does.
-
-    Who removes a field leaves no trace.
-    """
+    """Return the manager that owns a field now; empty if none does: who removes leaves no trace."""
     others = [entry for entry in managed_fields if entry["manager"] != applier]
     others.sort(key=lambda entry: str(entry.get("time", "")), reverse=True)
-    around = next((path[:n] for n, part in enumerate(path) if part[:2] in ("k:", "v:")), path)
-    for wanted in (path, around):
-        for entry in others:
-            if _holds(entry.get("fieldsV1") or {}, wanted):
-                return str(entry["manager"])
-    return ""
+    return next(
+        (str(entry["manager"]) for entry in others if _holds(entry.get("fieldsV1") or {}, path)), ""
+    )
 
 
 def spelled(path: Path) -> str:
@@ -140,7 +135,9 @@ def _lost(fields: Mapping[str, Any], value: Any, path: Path) -> Iterator[Path]:
             continue
         here = (*path, f"f:{name}")
         owned = fields.get(f"f:{name}")
-        if owned is None:
+        if owned is None and here == _METADATA:
+            yield from _lost({}, wanted, here)  # its name alone is in no entry
+        elif owned is None:
             yield here
         elif isinstance(wanted, dict) and owned:
             yield from _lost(owned, wanted, here)

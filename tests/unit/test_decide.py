@@ -123,6 +123,41 @@ ROWS = {
         snapshot(pool({"revisionHistoryLimit": 1}), (revision(1, "superseded"), revision(2))),
         steps.PruneHistory,
     ),
+    # drift
+    "what others may have changed is compared": (running(fields_changed=True), steps.Repair),
+    "and put right before helm stumbles over it": (
+        snapshot(revisions=(revision(1, spec="spec-0"),), fields_changed=True),
+        steps.Repair,
+    ),
+    "a scale comes before it": (
+        running(pool({"replicas": 3}), fields_changed=True),
+        steps.Scale,
+    ),
+    "suspended, nothing is put right": (
+        running(pool({"suspend": True}), fields_changed=True),
+        steps.Nothing,
+    ),
+    "nor while helm is at it": (
+        snapshot(revisions=(revision(1, "pending-upgrade"),), fields_changed=True),
+        steps.Wait,
+    ),
+    "nor by a revision that failed": (
+        snapshot(revisions=(revision(1, "failed"),), fields_changed=True),
+        steps.Upgrade,
+    ),
+    "nor in a deleted pool": (running(pool(deleting=True), fields_changed=True), steps.Uninstall),
+    "a repair that failed is tried again later": (
+        running(fields_changed=True, failure=AWAY, retry_in=4),
+        steps.Wait,
+    ),
+    "who undoes every repair is not fought without end": (
+        running(fields_changed=True, repair_in=4),
+        steps.Wait,
+    ),
+    "but holds up no upgrade": (
+        snapshot(revisions=(revision(1, spec="spec-0"),), fields_changed=True, repair_in=4),
+        steps.Repair,
+    ),
     # someone else's things
     "a release of someone else stalls": (snapshot(revisions=(revision(1, uid=None),)), steps.Stall),
     "also one of a pool of the same name that is no more": (
