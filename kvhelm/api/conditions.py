@@ -81,7 +81,7 @@ class Reason(StrEnum):
     RELEASE_LOCKED = "ReleaseLocked", "Another helm process works on the release."
     RELEASE_UNREADABLE = (
         "ReleaseUnreadable",
-        "A release Secret holds no release: whether its objects are as released can't be told.",
+        "A release Secret holds no release that can be read; the message names it.",
     )
     CHART_UNUSABLE = "ChartUnusable", "The chart that the operator brings can't be loaded."
 

@@ -26,9 +26,11 @@ from kvhelm.controller.steps import (
     Recheck,
     RemoveFinalizer,
     Repair,
+    ReplaceStuckPod,
     Scale,
     Step,
     Uninstall,
+    Unlock,
     Upgrade,
     VerifyUninstalled,
 )
@@ -65,6 +67,9 @@ RECHECK_EVERY = 30.0
 
 _WATCH_LAG = 30.0
 """Seconds that a watch may take to show what helm did: mostly it was quicker than helm's end."""
+
+_POD_ENDS = 1.0
+"""Seconds that the watch may take to show a pod that was deleted."""
 
 _VERIFY_EVERY = 2.0
 """Seconds between looks at what an uninstall left."""
@@ -125,6 +130,18 @@ class Actor:
         return 0
 
     @act.register
+    async def _(self, step: Unlock, snapshot: Snapshot, memory: Memory) -> float:
+        assert snapshot.current  # noqa: S101 - decide takes this step only then
+        if step.own_child:
+            memory.helm_ended = 0  # whatever becomes of it: the proof is good for one try
+        freed = await self._revisions.unlock(snapshot.current, own_child=step.own_child)
+        if freed:
+            self.events.record(
+                snapshot.pool.reference(), "Warning", "ReleaseFreed", f"Release freed: {step.why}"
+            )
+        return 0
+
+    @act.register
     async def _(self, step: MarkHealthy, snapshot: Snapshot, memory: Memory) -> float:
         assert snapshot.current  # noqa: S101 - decide takes this step only then
         for workload in snapshot.workloads:
@@ -147,6 +164,18 @@ class Actor:
         if done.objects:
             memory.repairs.append(get_running_loop().time())
         return 0
+
+    @act.register
+    async def _(self, step: ReplaceStuckPod, snapshot: Snapshot, memory: Memory) -> float:
+        pool = snapshot.pool
+        # (Gone or another one by now: the error says so, and the watch will tell.)
+        gone = await self.client.delete(PODS, step.pod, pool.key.namespace, uid=step.uid)
+        if gone.get("kind") == PODS.kind:
+            self.observer.watches(pool.key.namespace).pods.upsert(gone)
+        self.events.record(
+            pool.reference(), "Normal", "PodReplaced", f"Deleted to be made anew: {step.why}"
+        )
+        return _POD_ENDS
 
     @act.register
     async def _(self, step: PruneHistory, snapshot: Snapshot, memory: Memory) -> None:
@@ -214,16 +243,18 @@ class Actor:
             values = known.values
             if parked:
                 values = {**values, "pool": {**values["pool"], "parked": True}}
-            await self.helm.upgrade(
-                pool.release,
-                pool.key.namespace,
-                self.chart,
-                values,
-                revision=revision,
-                stamp=Stamp(
-                    snapshot.spec_digest, self.chart.digest, pool.uid, self.chart.reference
-                ),
-            )
+            stamp = Stamp(snapshot.spec_digest, self.chart.digest, pool.uid, self.chart.reference)
+            try:
+                await self.helm.upgrade(
+                    pool.release,
+                    pool.key.namespace,
+                    self.chart,
+                    values,
+                    revision=revision,
+                    stamp=stamp,
+                )
+            finally:
+                memory.helm_ended = revision
         memory.expected_revision = revision
         memory.expected_until = get_running_loop().time() + _WATCH_LAG
         self.events.record(

@@ -23,14 +23,17 @@ from kvhelm.controller.steps import (
     Recheck,
     RemoveFinalizer,
     Repair,
+    ReplaceStuckPod,
     Scale,
     Stall,
     Step,
     Uninstall,
+    Unlock,
     Upgrade,
     VerifyUninstalled,
     Wait,
 )
+from kvhelm.controller.stuck import stuck_pod
 
 PREFLIGHT_EVERY = 15.0
 """Seconds between checks of a metadata service that can't be used yet."""
@@ -41,6 +44,8 @@ class Policy:
     """What every decision depends on besides the snapshot."""
 
     chart_digest: str
+    helm_gone_after: float
+    """Seconds after a write of helm from which on it can't be at work any more."""
 
 
 def decide(snapshot: Snapshot, policy: Policy) -> Step:
@@ -77,8 +82,8 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or _before_helm(snapshot)
             or Install("the pool has no release yet", parked=replicas == 0)
         )
-    if current.pending:
-        return Wait(f"helm works on revision {current.number} ({current.status})", 5)
+    if at_work := _decide_pending(snapshot, policy):
+        return at_work
     if current.status == "uninstalling":
         return _retry_later(snapshot) or Uninstall("an uninstall was begun and not ended")
 
@@ -105,6 +110,13 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             or _repair(snapshot, for_helm=True)
             or Upgrade(changed, current.number + 1)
         )
+    if stuck := stuck_pod(snapshot):
+        return ReplaceStuckPod(
+            f"pod {stuck.name} is not ready and runs an earlier template, and the StatefulSet would"
+            " wait for it for ever",
+            stuck.name,
+            stuck.uid,
+        )
     if superfluous := prunable(snapshot.revisions, keep):
         return PruneHistory(
             f"{len(snapshot.revisions)} revisions, {keep} kept",
@@ -125,6 +137,22 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             return PurgeLeft("every daemon has left it", left)
         membership = membership or Wait("what was left can't be purged yet", snapshot.left_in)
     return membership or Nothing("the release is as the spec asks")
+
+
+def _decide_pending(snapshot: Snapshot, policy: Policy) -> Step | None:
+    """Leave a helm at work alone; free what one has left that was killed."""
+    current = snapshot.current
+    if current is None or not current.pending:
+        return None
+    what = f"revision {current.number} ({current.status})"
+    # (A rollback carries another revision's labels: its payload must confirm that it is ours.)
+    ours = current.stamp is not None or current.status == "pending-rollback"
+    if ours and snapshot.helm_ended == current.number:
+        return _retry_later(snapshot) or Unlock(f"our helm has ended and left {what}", True)
+    left = policy.helm_gone_after - (snapshot.now - current.modified).total_seconds()
+    if left > 0:
+        return Wait(f"helm works on {what}", left)
+    return _retry_later(snapshot) or Unlock(f"a helm was killed while it worked on {what}", False)
 
 
 def _first_healthy(snapshot: Snapshot) -> bool:

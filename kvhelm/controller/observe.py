@@ -66,6 +66,7 @@ class Memory:
 
     uid: str
     expected_revision: int = 0
+    helm_ended: int = 0
     uninstalled: bool = False
     expected_until: float = 0
     """Until when, on the event loop's clock, the watches are waited for to show these two."""
@@ -348,6 +349,7 @@ class Observer:
             verified=memory.verified,
             purged=memory.purged,
             expected_revision=memory.expected_revision,
+            helm_ended=memory.helm_ended,
             uninstalled=memory.uninstalled,
             failed=memory.failed,
             failure=failure,

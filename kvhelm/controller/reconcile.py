@@ -71,7 +71,7 @@ class Reconciler:
         self._actor = actor
         self._queue = queue
         self._metrics = metrics
-        self._policy = Policy(chart_digest=actor.chart.digest)
+        self._policy = Policy(actor.chart.digest, actor.helm.gone_after)
         self._told = ""
 
     async def reconcile(self, key: PoolKey) -> None:

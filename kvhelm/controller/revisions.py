@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kvhelm.controller.observe import Observer
+from kvhelm.helm.freeing import freeing_patch
+from kvhelm.helm.origin import description_of, is_ours
 from kvhelm.helm.releases import HEALTHY, Revision
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
@@ -23,6 +26,20 @@ class RevisionSecrets:
     async def mark_healthy(self, revision: Revision) -> None:
         """Note that the revision was healthy."""
         await self._patch(revision, {"metadata": {"labels": {HEALTHY: str(revision.number)}}})
+
+    async def unlock(self, revision: Revision, *, own_child: bool) -> bool:
+        """Make a pending revision a failed one; tell whether it was done.
+
+        With `own_child` only if it is no rollback of someone else's.
+        """
+        secret = await self.client.get(SECRETS, revision.secret, revision.namespace)
+        if secret["metadata"]["resourceVersion"] != revision.resource_version:
+            self.observer.watches(revision.namespace).revisions.upsert(secret)
+            return False
+        if own_child and revision.stamp is None and not is_ours(description_of(secret)):
+            return False
+        await self._patch(revision, freeing_patch(secret, datetime.now(UTC)))
+        return True
 
     async def prune(self, namespace: str, secrets: Iterable[str]) -> None:
         """Delete revisions; one that is gone already is no error."""

@@ -139,6 +139,8 @@ class Workload:
     selector: str
     object: ReleaseObject | None = None
     """Who owns which of its fields."""
+    update_revision: str = ""
+    """The controller-revision-hash of pods that run the current template."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -180,6 +182,7 @@ def workload_from(statefulset: Mapping[str, Any]) -> Workload:
         observed=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
         object=release_object_from("StatefulSet", statefulset),
+        update_revision=status.get("updateRevision", ""),
     )
 
 
@@ -199,6 +202,9 @@ class Pod:
     ending: bool
     unschedulable: str
     """The scheduler's own words; empty if it has a node or was not tried yet."""
+    revision: str
+    """Which template it runs: its controller-revision-hash."""
+    created: datetime
     last_words: LastWords | None = None
     """Of a container that does not run; None if all do, or have not tried yet."""
 
@@ -222,6 +228,8 @@ def pod_from(pod: Mapping[str, Any]) -> Pod:
         ending="deletionTimestamp" in metadata,
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         last_words=last_words_from(pod),
+        revision=labels.get("controller-revision-hash", ""),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
     )
 
 
@@ -345,6 +353,8 @@ class Snapshot:
     """Whether the pool's keys are gone from its metadata service, or none of ours."""
     expected_revision: int = 0
     """The revision that our last helm process made: the caches may still be behind it."""
+    helm_ended: int = 0
+    """The revision that our last helm process was to make, once that has ended in any way."""
     uninstalled: bool = False
     """Whether our last helm process uninstalled the release: the caches may still be behind it."""
     failed: FailedAttempt | None = None

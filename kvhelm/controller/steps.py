@@ -111,6 +111,16 @@ class Upgrade(Step):
 
 
 @dataclass(frozen=True)
+class Unlock(Step):
+    """Free the current revision, which a killed helm has left pending.
+
+    `own_child`: known from our own process that has ended, whatever the clock says.
+    """
+
+    own_child: bool
+
+
+@dataclass(frozen=True)
 class Scale(Step):
     """Write the StatefulSet's replicas as the field manager `kvhelm`."""
 
@@ -133,6 +143,14 @@ class Repair(Step):
     """
 
     for_helm: bool = False
+
+
+@dataclass(frozen=True)
+class ReplaceStuckPod(Step):
+    """Delete the pod that the StatefulSet would wait for for ever."""
+
+    pod: str
+    uid: str
 
 
 @dataclass(frozen=True)

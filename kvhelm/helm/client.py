@@ -11,7 +11,7 @@ from typing import Any
 from kvhelm.api.conditions import Reason
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.errors import HelmFailed
-from kvhelm.helm.process import HelmProcess
+from kvhelm.helm.process import GRACE, HelmProcess
 from kvhelm.helm.releases import Stamp
 
 OLDEST_HELM = (4, 0)
@@ -39,6 +39,14 @@ class Helm:
         self._process = HelmProcess(self.executable, self.deadline, self.environment)
         self.slots = asyncio.Semaphore(self.processes)
         self._usable = False
+
+    @property
+    def gone_after(self) -> float:
+        """Seconds after a write of helm from which on no process of ours can be behind it.
+
+        Twice the grace: clocks of machines differ a little.
+        """
+        return self.deadline + 2 * GRACE
 
     async def ensure_usable(self) -> str:
         """Return helm's version. Raises HelmFailed when helm is missing, broken or too old."""

@@ -13,7 +13,7 @@ from pyhelm3.command import Command
 from kvhelm.api.conditions import Reason
 from kvhelm.helm.errors import HelmFailed, classify
 
-_GRACE = 10
+GRACE = 10
 """Seconds between TERM and KILL of a helm that does not end."""
 
 _TIMED_OUT = frozenset({124, 137})
@@ -33,7 +33,7 @@ class HelmProcess(Command):  # type: ignore[misc]  # pyhelm3 has no types
         super().__init__(executable=executable)
         self._guard = [
             *("setpriv", "--pdeathsig", "TERM"),
-            *("timeout", f"--kill-after={_GRACE}", f"{deadline:.0f}"),
+            *("timeout", f"--kill-after={GRACE}", f"{deadline:.0f}"),
         ]
         self._deadline = deadline
         self._environment = {
@@ -103,5 +103,5 @@ async def _end(process: Process) -> None:
             os.killpg(process.pid, number)
         with suppress(TimeoutError):
             # asyncio: returns once the process has ended and nobody holds its pipes.
-            await asyncio.wait_for(process.wait(), _GRACE)
+            await asyncio.wait_for(process.wait(), GRACE)
             return

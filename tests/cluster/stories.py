@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kvhelm.controller.act import RELEASE_KINDS
@@ -254,9 +255,11 @@ class Stories:
         """Run kubectl in the namespace; return what it prints. Raises AssertionError."""
         return await self._run(str(self.cluster.kubectl), *arguments, stdin=stdin)
 
-    async def helm(self, *arguments: str, stdin: str | None = None) -> str:
+    async def helm(
+        self, *arguments: str, stdin: str | None = None, executable: Path | None = None
+    ) -> str:
         """Run helm in the namespace; return what it prints. Raises AssertionError."""
-        return await self._run(str(self.cluster.helm), *arguments, stdin=stdin)
+        return await self._run(str(executable or self.cluster.helm), *arguments, stdin=stdin)
 
     async def _run(self, *command: str, stdin: str | None) -> str:
         process = await asyncio.create_subprocess_exec(

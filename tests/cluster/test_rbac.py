@@ -9,6 +9,7 @@ from tests.cluster.stories import Stories
 NEEDED = [
     ("list", "secrets"),
     ("watch", "pods"),
+    ("delete", "pods"),
     ("patch", "kvcachepools.kvcache.aibrix.ai"),
     ("patch", "kvcachepools.kvcache.aibrix.ai/status"),
 ]

@@ -20,7 +20,7 @@ from kvhelm.values import Place
 
 UID = "11111111-2222-3333-4444-555555555555"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-POLICY = Policy(chart_digest="chart-1")
+POLICY = Policy(chart_digest="chart-1", helm_gone_after=100)
 IMAGE = {"cache": {"image": "vineyard:1"}}
 
 
@@ -96,12 +96,23 @@ def workload(component: str = "daemon", replicas: int = 1, **changes: Any) -> Wo
         ready=replicas,
         updated=replicas,
         observed=True,
+        update_revision="t1",
         selector=f"app.kubernetes.io/component={component},app.kubernetes.io/instance=p",
     )
     return replace(ready, **changes)
 
 
-def pod(name: str = "p-0", node: str | None = "node-1", unschedulable: str = "") -> Pod:
+def pod(
+    name: str = "p-0",
+    node: str | None = "node-1",
+    unschedulable: str = "",
+    *,
+    template: str = "t1",
+    ready: bool = True,
+    ending: bool = False,
+    age: float = 0,
+) -> Pod:
+    """A daemon's pod that was made `age` seconds ago."""
     return Pod(
         namespace="ns",
         name=name,
@@ -110,9 +121,11 @@ def pod(name: str = "p-0", node: str | None = "node-1", unschedulable: str = "")
         uid=f"uid-of-{name}",
         node=node,
         ip=f"10.0.0.{name.rpartition('-')[2]}",
-        ready=node is not None,
-        ending=False,
+        ready=ready and node is not None,
+        ending=ending,
         unschedulable=unschedulable,
+        revision=template,
+        created=NOW - timedelta(seconds=age),
     )
 
 

@@ -1,6 +1,7 @@
 """Every hard case of a release is a row here: a picture, and the one step that it asks for."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
-from kvhelm.controller.snapshot import Failure, Snapshot, Trouble
+from kvhelm.controller.snapshot import Failure, Pod, Snapshot, Trouble
 from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 
 FAILED = FailedAttempt(
@@ -26,6 +27,17 @@ CLAIMED = {
     "metadata": {"kind": "etcd", "endpoints": ["http://etcd:2379"], "prefix": "/kvhelm/ns/p/1"}
 }
 
+
+def stuck(*pods: Pod, **more: Any) -> Snapshot:
+    """A pool whose release is deployed, but not all of its pods are ready."""
+    return snapshot(
+        pool({"replicas": len(pods)}),
+        (revision(1),),
+        (workload(replicas=len(pods), ready=0, updated=0, **more),),
+        pods,
+    )
+
+
 ROWS = {
     # a new pool
     "a new pool is held first": (snapshot(pool(finalizers=())), steps.AddFinalizer),
@@ -42,6 +54,42 @@ ROWS = {
     "a release that helm works on is left alone": (
         snapshot(revisions=(revision(1, "pending-install"),)),
         steps.Wait,
+    ),
+    "so is one that helm works on for us": (
+        snapshot(revisions=(revision(1, "pending-install", age=99),), helm_ended=0),
+        steps.Wait,
+    ),
+    "what our own helm has left is freed": (
+        snapshot(revisions=(revision(1, "pending-install"),), helm_ended=1),
+        steps.Unlock,
+    ),
+    "what someone else's helm works on meanwhile is not": (
+        snapshot(revisions=(revision(2, "pending-upgrade", ours=False),), helm_ended=2),
+        steps.Wait,
+    ),
+    "nor is another revision than the one it made": (
+        snapshot(revisions=(revision(3, "pending-upgrade"),), helm_ended=2),
+        steps.Wait,
+    ),
+    "what outlived the deadline of every helm is freed": (
+        snapshot(revisions=(revision(2, "pending-upgrade", age=100),)),
+        steps.Unlock,
+    ),
+    "also what someone else has left": (
+        snapshot(revisions=(revision(2, "pending-upgrade", ours=False, age=100),)),
+        steps.Unlock,
+    ),
+    "a rollback as well": (
+        snapshot(revisions=(revision(2, "pending-rollback", ours=False, age=100),)),
+        steps.Unlock,
+    ),
+    "what can't be freed is tried again later": (
+        snapshot(revisions=(revision(2, "pending-upgrade", age=100),), failure=AWAY, retry_in=4),
+        steps.Wait,
+    ),
+    "what was freed is made again": (
+        snapshot(revisions=(revision(1, "failed"),), helm_ended=1),
+        steps.Upgrade,
     ),
     # a pool that runs
     "a pool that runs costs nothing": (running(), steps.Nothing),
@@ -118,6 +166,40 @@ ROWS = {
     "a mark that can't be written is tried again later": (
         snapshot(revisions=(revision(1),), workloads=(workload(),), failure=AWAY, retry_in=4),
         steps.Wait,
+    ),
+    "a broken pod of an earlier template is in the way of a new one": (
+        stuck(pod("p-0", template="t0", ready=False)),
+        steps.ReplaceStuckPod,
+    ),
+    "wherever it stands in the order": (
+        stuck(pod("p-0", template="t0"), pod("p-1", template="t0", ready=False), pod("p-2")),
+        steps.ReplaceStuckPod,
+    ),
+    "one that is ready is replaced by the StatefulSet itself": (
+        stuck(pod("p-0", template="t0"), pod("p-1", ready=False)),
+        steps.Nothing,
+    ),
+    "one of the current template may still get ready": (
+        stuck(pod("p-0", ready=False)),
+        steps.Nothing,
+    ),
+    "another one would be no better while a new one is not ready": (
+        stuck(pod("p-0", template="t0", ready=False), pod("p-1", ready=False)),
+        steps.Nothing,
+    ),
+    "one at a time": (
+        stuck(pod("p-0", template="t0", ready=False), pod("p-1", ending=True)),
+        steps.Nothing,
+    ),
+    "not before the StatefulSet controller has seen the new template": (
+        stuck(pod("p-0", template="t0", ready=False), observed=False),
+        steps.Nothing,
+    ),
+    "nor while there is another release to be made": (
+        replace(
+            stuck(pod("p-0", template="t0", ready=False)), revisions=(revision(1, spec="spec-0"),)
+        ),
+        steps.Upgrade,
     ),
     "too many revisions are pruned": (
         snapshot(pool({"revisionHistoryLimit": 1}), (revision(1, "superseded"), revision(2))),
@@ -364,6 +446,19 @@ def test_pruning_leaves_the_last_that_was_healthy() -> None:
     assert step.secrets == ("sh.helm.release.v1.p.v1", "sh.helm.release.v1.p.v3")
     rest = replace(picture, revisions=(picture.revisions[1], picture.revisions[3]))
     assert isinstance(decide(rest, POLICY), steps.Nothing)
+
+
+def test_a_helm_at_work_is_looked_at_when_its_deadline_is_over() -> None:
+    step = decide(snapshot(revisions=(revision(1, "pending-install", age=40),)), POLICY)
+    assert isinstance(step, steps.Wait)
+    assert step.seconds == 60
+
+
+def test_the_lowest_broken_pod_goes_first_and_only_that_very_pod() -> None:
+    names = ("p-10", "p-2")
+    step = decide(stuck(*(pod(name, template="t0", ready=False) for name in names)), POLICY)
+    assert isinstance(step, steps.ReplaceStuckPod)
+    assert (step.pod, step.uid) == ("p-2", "uid-of-p-2")
 
 
 def test_a_pool_created_at_zero_never_starts_a_daemon() -> None:

@@ -210,6 +210,7 @@ def broken(container: dict[str, Any], name: str = "vineyardd", **metadata: str) 
                 "name": "p-0",
                 "namespace": "ns",
                 "uid": "u",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
                 "labels": labels,
                 **metadata,
             },
