@@ -63,7 +63,7 @@ def enter(place: Place, node: RealNode) -> None:
 
 def main(place: Place, node: RealNode) -> None:
     """Be the node: set it up, start its three programs, and end when one of them ends."""
-    plan = TypeAdapter(Plan).validate_json(place.plan.read_bytes())
+    plan = read_plan(place)
     folder = place.of(node)
     socket.sethostname(node.name)
     _mount(folder)
@@ -98,6 +98,19 @@ def main(place: Place, node: RealNode) -> None:
         [plan.kube_proxy, f"--config={folder / 'kube-proxy.json'}"], logs, environment
     )
     _reap({process.pid: name for name, process in running.items()}, logs)
+
+
+def import_command(plan: Plan, archive: Path) -> list[str]:
+    """Return what loads an image's archive, run on a node."""
+    return [
+        *(str(plan.ctr), "--address", _SOCKET, "--namespace", "k8s.io"),
+        *("images", "import", "--local", str(archive)),
+    ]
+
+
+def read_plan(place: Place) -> Plan:
+    """Return what the nodes were started with."""
+    return TypeAdapter(Plan).validate_json(place.plan.read_bytes())
 
 
 def configure(place: Place, node: RealNode, plan: Plan) -> None:
@@ -176,11 +189,7 @@ def _answers(path: str) -> bool:
 def _load(plan: Plan, environment: Mapping[str, str]) -> None:
     """Load the images before the kubelet asks for them: there is no registry to pull from."""
     for image in plan.images:
-        _ran(
-            *(str(plan.ctr), "--address", _SOCKET, "--namespace", "k8s.io"),
-            *("images", "import", "--local", str(image)),
-            environment=environment,
-        )
+        _ran(*import_command(plan, image), environment=environment)
 
 
 def _start(

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from kvhelm.local.processes import Process, process_of
 from kvhelm.local.realnode import box
 from kvhelm.local.realnode.cgroups import Cgroups
@@ -171,7 +169,7 @@ def main() -> None:
     """
     place = Place(Path(sys.argv[1]))
     _sweep_after_death(place)
-    plan = TypeAdapter(Plan).validate_json(place.plan.read_bytes())
+    plan = box.read_plan(place)
     place.egress.unlink(missing_ok=True)
     try:
         asyncio.run(Keeper(place, plan).keep())

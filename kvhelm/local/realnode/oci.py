@@ -1,18 +1,29 @@
-"""Container images made of files of this machine: one layer each, in the archive that ctr imports.
-
-The same contents give the same bytes, whenever and by whomever they are packed.
-"""
+"""Container images made of files of this machine, one layer each, as archives for ctr."""
 
 import hashlib
 import io
 import json
+import os
 import platform
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder of this machine, without files and folders of such names (patterns)."""
+
+    folder: Path
+    without: tuple[str, ...] = ()
+
+
+Content = Path | str | Tree
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Image:
     """What an image holds: {path in it: a file or folder of this machine, or a text}."""
 
     names: tuple[str, ...]
-    files: Mapping[str, Path | str]
+    files: Mapping[str, Content]
     links: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -30,50 +41,82 @@ class Image:
 def write_image(image: Image, target: Path) -> None:
     """Write the image as an OCI archive; `target` is there as a whole, or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    layer = target.with_suffix(".layer")
     part = target.with_suffix(".part")
     try:
-        with layer.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
-            _fill(tar, image)
-        digest, size = _digest(layer)
-        config = {
-            "architecture": _ARCHITECTURES[platform.machine()],
-            "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [digest]},
-            "config": {
-                "Entrypoint": list(image.entrypoint),
-                "Env": [f"{name}={value}" for name, value in image.environment.items()],
-                "User": image.user,
-                "WorkingDir": "/",
-            },
-        }
-        with part.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
-            _add_bytes(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            with layer.open("rb") as content:
-                info = tarfile.TarInfo(_blob(digest))
-                info.size = size
-                tar.addfile(info, content)
-            kind = "application/vnd.oci.image"
-            described = {"mediaType": f"{kind}.layer.v1.tar", "digest": digest, "size": size}
-            manifest = {
-                "schemaVersion": 2,
-                "mediaType": f"{kind}.manifest.v1+json",
-                "config": _add_blob(tar, config, f"{kind}.config.v1+json"),
-                "layers": [described],
-            }
-            pointer = _add_blob(tar, manifest, f"{kind}.manifest.v1+json")
-            index = {
-                "schemaVersion": 2,
-                "manifests": [
-                    {**pointer, "annotations": {"io.containerd.image.name": name}}
-                    for name in image.names
-                ],
-            }
-            _add_bytes(tar, "index.json", json.dumps(index).encode())
+        with part.open("wb") as file:
+            digest, size = _write_layer(file, image)
+            with tarfile.open(fileobj=file, mode="w") as tar:
+                _describe(tar, image, digest, size)
         part.replace(target)
     finally:
-        layer.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
+
+
+def _write_layer(file: BinaryIO, image: Image) -> tuple[str, int]:
+    """Write the layer as the archive's first entry; return its digest and size.
+
+    Both are part of the entry's header, which is written last: layers can be large.
+    """
+    file.seek(tarfile.BLOCKSIZE)
+    layer = _Hashed(file)
+    # The mode for streams: it writes in order, and never looks back.
+    with tarfile.open(fileobj=layer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        _fill(tar, image)
+    digest = f"sha256:{layer.hash.hexdigest()}"
+    header = tarfile.TarInfo(_blob(digest))
+    header.size = layer.size
+    file.seek(0)
+    file.write(header.tobuf())
+    file.seek(tarfile.BLOCKSIZE + layer.size)  # a whole number of blocks, like every archive
+    return digest, layer.size
+
+
+class _Hashed(io.RawIOBase):
+    """A file that knows the digest and size of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self.hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+
+def _describe(tar: tarfile.TarFile, image: Image, digest: str, size: int) -> None:
+    config = {
+        "architecture": _ARCHITECTURES[platform.machine()],
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+        "config": {
+            "Entrypoint": list(image.entrypoint),
+            "Env": [f"{name}={value}" for name, value in image.environment.items()],
+            "User": image.user,
+            "WorkingDir": "/",
+        },
+    }
+    _add_bytes(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    kind = "application/vnd.oci.image"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}.manifest.v1+json",
+        "config": _add_blob(tar, config, f"{kind}.config.v1+json"),
+        "layers": [{"mediaType": f"{kind}.layer.v1.tar", "digest": digest, "size": size}],
+    }
+    pointer = _add_blob(tar, manifest, f"{kind}.manifest.v1+json")
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {**pointer, "annotations": {"io.containerd.image.name": name}} for name in image.names
+        ],
+    }
+    _add_bytes(tar, "index.json", json.dumps(index).encode())
 
 
 def _fill(tar: tarfile.TarFile, image: Image) -> None:
@@ -100,6 +143,8 @@ def _fill(tar: tarfile.TarFile, image: Image) -> None:
             status = content.stat()
             info.size = status.st_size
             info.mode = 0o755 if status.st_mode & 0o111 else 0o644
+            # Python takes compiled files for those of this very source by its time.
+            info.mtime = int(status.st_mtime)
             with content.open("rb") as opened:
                 tar.addfile(_clean(info), opened)
     for path, to in sorted(_stripped(image.links).items()):
@@ -109,14 +154,23 @@ def _fill(tar: tarfile.TarFile, image: Image) -> None:
         tar.addfile(info)
 
 
-def _expanded(at: str, source: Path | str) -> Iterator[tuple[str, Path | str]]:
+def _expanded(at: str, source: Content) -> Iterator[tuple[str, Path | str]]:
     """Yield the files of a folder; symbolic links become what they lead to."""
-    if isinstance(source, str) or not source.is_dir():
+    if not isinstance(source, Tree):
         yield at, source
         return
-    for file in sorted(source.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield f"{at}/{file.relative_to(source)}", file
+    for folder, folders, files in os.walk(source.folder):
+        folders[:] = [name for name in sorted(folders) if not _matches(name, source.without)]
+        below = PurePosixPath(folder).relative_to(source.folder)
+        for name in sorted(files):
+            if _matches(name, source.without):
+                continue
+            if (file := Path(folder, name)).is_file():
+                yield str(PurePosixPath(at) / below / name), file
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _stripped(links: Mapping[str, str]) -> dict[str, str]:
@@ -125,7 +179,6 @@ def _stripped(links: Mapping[str, str]) -> dict[str, str]:
 
 def _clean(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
-    info.mtime = 0
     return info
 
 
@@ -145,11 +198,3 @@ def _add_blob(tar: tarfile.TarFile, content: object, kind: str) -> dict[str, obj
 
 def _blob(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
-
-
-def _digest(file: Path) -> tuple[str, int]:
-    with file.open("rb") as content:
-        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}", file.stat().st_size
-
-
-__all__ = ["Image", "write_image"]

@@ -1,11 +1,13 @@
-"""The switches of single nodes: off as in a power cut, on again, and a way to look inside."""
+"""What is done to single nodes: off as in a power cut, on again, a look inside, an image loaded."""
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 from kvhelm.errors import LocalError
 from kvhelm.local.processes import Process, alive, send
+from kvhelm.local.realnode.box import import_command, read_plan
 from kvhelm.local.realnode.keeper import running_nodes
 from kvhelm.local.realnode.plan import Place, RealNode
 
@@ -43,6 +45,28 @@ def inside(place: Place, node: RealNode) -> list[str]:
     if not children:
         raise LocalError(f"{node.name} is off")
     return ["nsenter", "--target", children[0], *_NAMESPACES, "--"]
+
+
+def load_image(place: Place, archive: Path) -> None:
+    """Load an image into every node that is on. Raises LocalError in ctr's words."""
+    plan = read_plan(place)
+    running = running_nodes(place)
+    command = import_command(plan, archive)
+    loading = [
+        subprocess.Popen(
+            [*inside(place, node), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node in plan.nodes
+        if node.name in running
+    ]
+    said = [(process, process.communicate()[1]) for process in loading]
+    for process, errors in said:
+        if process.returncode:
+            raise LocalError(f"{archive} can't be loaded: {errors.strip()}")
 
 
 def _switch(place: Place, keeper: Process, node: RealNode, *, running: bool) -> None:
