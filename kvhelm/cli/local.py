@@ -1,6 +1,8 @@
 """`kvhelm local`: a real control plane on this machine."""
 
 import shlex
+import subprocess
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,22 +10,41 @@ from rich.console import Console
 from rich.table import Table
 
 from kvhelm.local import cluster as local
-from kvhelm.local.nodes import Node, label_in, names_for, taint_in
+from kvhelm.local.nodes import Node, fake_nodes, label_in, names_for, taint_in
+from kvhelm.local.places import state_root
 from kvhelm.local.progress import ConsoleProgress
+from kvhelm.local.realnode.images import ensure_node_images
+from kvhelm.local.realnode.nodes import KEEPER
+from kvhelm.local.realnode.plan import MOST
+from kvhelm.local.realnode.power import inside, switch_off, switch_on
+from kvhelm.local.realnode.preflight import check_machine
+from kvhelm.local.realnode.programs import ensure_node_programs
 from kvhelm.local.tools import ensure_tools
 
+_REAL_NODES = 2
+
+
+class Runtime(StrEnum):
+    """What runs pods."""
+
+    kwok = "kwok"
+    containerd = "containerd"
+
+
 app = typer.Typer(
-    help="""A real Kubernetes control plane on this machine, without Docker and without root.
+    help="""A real Kubernetes control plane on this machine, without Docker.
 
     etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real ones; the nodes
-    are fake GPU nodes, on which kwok lets pods run without a container. Everything listens on
-    127.0.0.1. No cluster and no kubeconfig of yours is ever touched.
+    are fake GPU nodes, on which kwok lets pods run without a container, or, on Linux as root, real
+    ones with kubelet and containerd, each in namespaces of its own. Everything listens on
+    127.0.0.1, or where only the nodes are. No cluster and no kubeconfig of yours is ever touched.
     """,
     no_args_is_help=True,
 )
-node_app = typer.Typer(help="The fake nodes of a local cluster.", no_args_is_help=True)
+node_app = typer.Typer(help="The nodes of a local cluster.", no_args_is_help=True)
 app.add_typer(node_app, name="node")
 
+RealName = Annotated[str, typer.Argument(help="The node's name: node-1, node-2, ...")]
 Name = Annotated[
     str, typer.Option("--name", help="The cluster's name; several can run side by side.")
 ]
@@ -33,14 +54,22 @@ Cluster = Annotated[str, typer.Option("--cluster", help="The cluster's name.")]
 @app.command()
 def up(
     name: Name = local.DEFAULT_NAME,
-    default_nodes: Annotated[
-        bool,
+    runtime: Annotated[
+        Runtime,
         typer.Option(
-            "--nodes/--no-nodes",
-            help="Make the default fake nodes (2 with an A10, 1 with eight H100, 1 without GPU) "
-            "when the cluster is new.",
+            help="What runs the pods of a new cluster's nodes: kwok pretends to, on any machine; "
+            "containerd really does, with kubelet and runc, on Linux as root."
         ),
-    ] = True,
+    ] = Runtime.kwok,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=MOST,
+            help="How many nodes, each with an A10. By default 2 real ones; or 4 fake ones: "
+            "2 with an A10, 1 with eight H100, 1 without GPU.",
+        ),
+    ] = None,
     api_server_arg: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,12 +82,17 @@ def up(
 
     The first start builds the programs with Go (about 10 minutes on two cores) into a cache of
     your user's; later starts take seconds. Programs in $KUBEBUILDER_ASSETS or on PATH are used
-    instead where their version fits. A cluster that was stopped with --keep-data, or of which a
-    part died, starts again with its data.
+    instead where their version fits. Real nodes take 4 minutes more the first time, and are for
+    as long as the cluster is; fake ones can stand beside them (`node add`). A cluster that was
+    stopped with --keep-data, or of which a part died, starts again with its data.
     """
+    real = None
+    if runtime is Runtime.containerd:
+        real = _REAL_NODES if nodes is None else nodes
     cluster = local.up(
         name,
-        nodes=None if default_nodes else (),
+        nodes=None if real or nodes is None else fake_nodes(nodes),
+        real_nodes=real,
         api_server_args=api_server_arg,
         progress=_progress(),
     )
@@ -136,13 +170,21 @@ def export_lines(environment: dict[str, str]) -> list[str]:
 
 
 @app.command()
-def tools() -> None:
+def tools(
+    runtime: Annotated[
+        Runtime, typer.Option(help="containerd: what real nodes need as well, 4 minutes more.")
+    ] = Runtime.kwok,
+) -> None:
     """Build what `up` needs, without starting anything, and print where it is.
 
     Takes about 10 minutes the first time: good for an image or a cache of a CI system.
     """
-    found = ensure_tools(_progress())
-    for name, path in vars(found).items():
+    found = vars(ensure_tools(_progress()))
+    if runtime is Runtime.containerd:
+        check_machine(state_root())
+        found |= ensure_node_programs(_progress()).all
+        ensure_node_images(_progress())
+    for name, path in found.items():
         typer.echo(f"{name.replace('_', '-')} {path}")
 
 
@@ -186,6 +228,34 @@ def node_add(
     local.add_nodes(found, nodes)
     for each in nodes:
         typer.echo(f"node {each.name} is Ready")
+
+
+@node_app.command("stop")
+def node_stop(name: RealName, cluster: Cluster = local.DEFAULT_NAME) -> None:
+    """End a real node at once, as a power cut does; its disk stays."""
+    found = local.find(cluster)
+    node = found.real_node(name)
+    switch_off(found.place, found.processes[KEEPER], node)
+
+
+@node_app.command("start")
+def node_start(name: RealName, cluster: Cluster = local.DEFAULT_NAME) -> None:
+    """Start a real node that was stopped, or that ended by itself."""
+    found = local.find(cluster)
+    node = found.real_node(name)
+    switch_on(found.place, found.processes[KEEPER], node)
+
+
+@node_app.command("exec")
+def node_exec(
+    name: RealName,
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    cluster: Cluster = local.DEFAULT_NAME,
+) -> None:
+    """Run a command on a real node, such as: kvhelm local node exec node-1 -- ls /run."""
+    found = local.find(cluster)
+    enter = inside(found.place, found.real_node(name))
+    raise typer.Exit(subprocess.run([*enter, *command], check=False).returncode)
 
 
 def _progress() -> ConsoleProgress:

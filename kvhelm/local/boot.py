@@ -27,6 +27,7 @@ from kvhelm.local.parts import (
     kubeconfig_for,
 )
 from kvhelm.local.processes import Process, alive, spawn, stop
+from kvhelm.local.realnode.nodes import KEEPER, RealNodes, ensure_objects, identities_for
 from kvhelm.local.record import Record
 from kvhelm.local.tools import Tools
 
@@ -50,11 +51,13 @@ def boot(
     tools: Tools,
     record: Record | None,
     api_server_args: Sequence[str] | None,
+    real: RealNodes | None = None,
 ) -> Record:
     """Stop what is left of the cluster, start all of it, and return once its API is ready.
 
-    Ports of the last time are taken again where they are free. Raises LocalError naming the part
-    that failed, its log and the log's tail; nothing is left running then.
+    `real`: the real nodes that it shall have. Ports of the last time are taken again where they
+    are free. Raises LocalError naming the part that failed, its log and the log's tail; nothing is
+    left running then.
     """
     if record is not None:
         record = halt(paths, record)
@@ -62,14 +65,16 @@ def boot(
     arguments = previous if api_server_args is None else tuple(api_server_args)
     ports = record.ports if record is not None and _all_free(record.ports) else free_ports()
     populated = record is not None and record.populated
-    _prepare(paths, tools)
+    _prepare(paths, tools, real)
     attempt = 1
     while True:
-        fresh = Record(ports, arguments, {}, populated)
+        fresh = Record(ports, arguments, {}, populated, real.count if real else 0)
         records.write(paths.record, fresh)
         _write_kubeconfigs(name, paths, ports)
+        if real:
+            real.write(ports.api_server)
         try:
-            return _start(paths, tools, fresh)
+            return _start(paths, tools, fresh, real)
         except PortTaken:
             if attempt == _ATTEMPTS:
                 raise
@@ -85,7 +90,7 @@ def halt(paths: Paths, record: Record) -> Record:
     """Stop every process, the clients before their servers; return once all have gone."""
     running = record.processes
     stop([operator.process for operator in record.operators.values()], _GRACE)
-    for together in ((KWOK, SCHEDULER, CONTROLLER_MANAGER), (API_SERVER,), (ETCD,)):
+    for together in ((KEEPER,), (KWOK, SCHEDULER, CONTROLLER_MANAGER), (API_SERVER,), (ETCD,)):
         stop([running[part] for part in together if part in running], _GRACE)
     halted = replace(record, processes={}, operators={})
     records.write(paths.record, halted)
@@ -135,7 +140,7 @@ def _all_free(ports: Ports) -> bool:
     return True
 
 
-def _prepare(paths: Paths, tools: Tools) -> None:
+def _prepare(paths: Paths, tools: Tools, real: RealNodes | None) -> None:
     paths.directory.mkdir(parents=True, exist_ok=True)
     paths.directory.chmod(0o700)
     for folder in (paths.logs, paths.bin):
@@ -145,7 +150,8 @@ def _prepare(paths: Paths, tools: Tools) -> None:
         link = paths.bin / program.name
         link.unlink(missing_ok=True)
         link.symlink_to(program)
-    ensure_certificates(paths.certificates.directory, SERVICE_IP)
+    identities = identities_for(real.all if real else ())
+    ensure_certificates(paths.certificates.directory, SERVICE_IP, identities)
 
 
 def _write_kubeconfigs(name: str, paths: Paths, ports: Ports) -> None:
@@ -155,9 +161,13 @@ def _write_kubeconfigs(name: str, paths: Paths, ports: Ports) -> None:
         file.chmod(0o600)
 
 
-def _start(paths: Paths, tools: Tools, record: Record) -> Record:
+def _start(paths: Paths, tools: Tools, record: Record, real: RealNodes | None) -> Record:
     """Start all parts. Whatever happens on the way, either all run at the end or none does."""
-    starter = _Starter(paths, tools, record)
+    arguments = commands(tools, paths, record.ports, record.api_server_args)
+    if real:
+        arguments[API_SERVER] += real.api_server_flags
+        arguments[KEEPER] = real.keeper
+    starter = _Starter(paths, arguments, record)
     try:
         ports, certificates = record.ports, paths.certificates
         api = Api(certificates, ports.api_server)
@@ -170,6 +180,9 @@ def _start(paths: Paths, tools: Tools, record: Record) -> Record:
         starter.start(SCHEDULER)
         _grant_kwok(api)
         starter.start(KWOK)
+        if real:
+            ensure_objects(api)
+            starter.start(KEEPER)
         manager = Api(certificates, ports.controller_manager)
         starter.wait(CONTROLLER_MANAGER, lambda: manager.healthy("/healthz"))
         scheduler = Api(certificates, ports.scheduler)
@@ -183,10 +196,12 @@ def _start(paths: Paths, tools: Tools, record: Record) -> Record:
 class _Starter:
     """The parts started so far; each is on record before the next one starts."""
 
-    def __init__(self, paths: Paths, tools: Tools, record: Record) -> None:
+    def __init__(
+        self, paths: Paths, arguments: Mapping[str, Sequence[str | Path]], record: Record
+    ) -> None:
         self.record = record
         self._paths = paths
-        self._commands = commands(tools, paths, record.ports, record.api_server_args)
+        self._commands = arguments
         self._offsets: dict[str, int] = {}
 
     def start(self, part: str) -> None:

@@ -85,8 +85,8 @@ def _module(pins: Pins) -> Iterator[Path]:
     """Give Go a writable copy of the module: an installed kvhelm may be read-only."""
     _check_go(pins)
     with tempfile.TemporaryDirectory(prefix="kvhelm-build-") as folder:
-        for file in ("go.mod", "go.sum"):
-            shutil.copyfile(pins.directory / file, Path(folder, file))
+        for file in pins.files:
+            shutil.copyfile(file, Path(folder, file.name))
         yield Path(folder)
 
 

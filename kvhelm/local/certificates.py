@@ -6,6 +6,7 @@ Keys are 0600, in a folder that is 0700.
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,10 +73,13 @@ class Certificates:
         return self.directory / "service-account.pub"
 
 
-def ensure_certificates(directory: Path, service_ip: str) -> Certificates:
+def ensure_certificates(
+    directory: Path, service_ip: str, more: Mapping[str, Identity] | None = None
+) -> Certificates:
     """Make what a cluster needs in `directory`, unless it is there already.
 
     `service_ip` is the first address of the service range: the API server's own Service.
+    `more`: further client identities, by the name of their files.
     """
     certificates = Certificates(directory)
     done = directory / "complete"
@@ -84,7 +88,7 @@ def ensure_certificates(directory: Path, service_ip: str) -> Certificates:
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     addresses = ("127.0.0.1", service_ip)
-    for authority, identities in (("ca", KUBERNETES), ("etcd-ca", ETCD)):
+    for authority, identities in (("ca", {**KUBERNETES, **(more or {})}), ("etcd-ca", ETCD)):
         issuer_key = ec.generate_private_key(ec.SECP256R1())
         issuer = _authority(authority, issuer_key)
         _write(certificates.certificate(authority), _pem(issuer))

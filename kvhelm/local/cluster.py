@@ -6,7 +6,7 @@ its name; everything of it is below `state_root()/clusters/<name>`, and nothing 
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,12 +24,16 @@ from kvhelm.local.parts import PARTS, Paths, Ports, server_url
 from kvhelm.local.places import state_root
 from kvhelm.local.processes import Process, alive, memory
 from kvhelm.local.progress import SILENT, Progress
+from kvhelm.local.realnode.nodes import KEEPER, count_for, ensure_real_nodes, nodes_of
+from kvhelm.local.realnode.plan import Place, RealNode
+from kvhelm.local.realnode.preflight import check_machine
+from kvhelm.local.realnode.traces import ensure_gone
 from kvhelm.local.record import Record
 from kvhelm.local.tools import Tools, ensure_tools
 
 DEFAULT_NAME = "default"
 # Seconds for nodes to become Ready and for the namespace `default` to get its ServiceAccount.
-_SETTLE = 60.0
+_SETTLE = 120.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,19 @@ class Cluster:
     def api(self) -> Api:
         """The API server, as its administrator."""
         return Api(self.paths.certificates, self.ports.api_server)
+
+    @property
+    def place(self) -> Place:
+        """Where the real nodes are."""
+        return Place(self.paths.nodes)
+
+    def real_node(self, name: str) -> RealNode:
+        """Return the real node of that name. Raises LocalError if there is none."""
+        record = records.read(self.paths.record)
+        for node in nodes_of(record.real_nodes if record else 0):
+            if node.name == name:
+                return node
+        raise LocalError(f"the local cluster {self.name} has no real node {name}")
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,7 @@ def up(
     name: str = DEFAULT_NAME,
     *,
     nodes: Sequence[Node] | None = None,
+    real_nodes: int | None = None,
     api_server_args: Sequence[str] | None = None,
     state: Path | None = None,
     tools: Tools | None = None,
@@ -118,20 +136,27 @@ def up(
 ) -> Cluster:
     """Start the cluster, or what is left of it, and wait until pods can run; return it.
 
-    `nodes`: fake nodes to make if they are missing; None means DEFAULT_NODES, the first time.
+    `nodes`: fake nodes to make if they are missing; None means DEFAULT_NODES, the first time, in
+    a cluster without real nodes. `real_nodes`: how many nodes run containers (Linux, root); what a
+    cluster is made with it keeps, None is what it has.
     `api_server_args`: further flags of kube-apiserver; None keeps those of the last time, others
     than those restart the cluster. A cluster that runs already is left as it is.
     Raises LocalError with the log's tail when a part does not start; nothing is left running then.
     """
     paths = _paths(name, state)
+    record = records.read(paths.record)
+    count = count_for(name, record.real_nodes if record else None, real_nodes)
+    if count:
+        check_machine(paths.directory)
     tools = tools or ensure_tools(progress)
+    real = ensure_real_nodes(Place(paths.nodes), count, progress) if count else None
     with locked(lock_of(paths), progress):
         record = records.read(paths.record)
         if record is not None and _runs(paths, record, api_server_args):
             progress.say(f"the local cluster {name} runs already")
             return _populate(name, paths, record, nodes)
         with progress.during(f"starting the local cluster {name}"):
-            record = boot(name, paths, tools, record, api_server_args)
+            record = boot(name, paths, tools, record, api_server_args, real)
             try:
                 return _populate(name, paths, record, nodes)
             except BaseException:
@@ -149,7 +174,8 @@ def down(
     """Stop the cluster and wait until its processes have gone; tell whether there was one.
 
     Everything of it is removed, unless `keep_data`: then the next up finds the same objects,
-    certificates and, where they are still free, ports.
+    certificates and, where they are still free, ports. Raises LocalError with a list if anything
+    of real nodes is left, and keeps their disks then.
     """
     paths = _paths(name, state)
     if not paths.directory.exists():
@@ -159,6 +185,8 @@ def down(
         if record is not None:
             with progress.during(f"stopping the local cluster {name}"):
                 halt(paths, record)
+                if record.real_nodes:
+                    ensure_gone(Place(paths.nodes))
         if not keep_data:
             shutil.rmtree(paths.directory)
     # The folders above, if nothing else is in them.
@@ -259,7 +287,8 @@ def _runs(paths: Paths, record: Record, api_server_args: Sequence[str] | None) -
     """Tell whether the cluster runs, all of it, in the way that is asked for."""
     if api_server_args is not None and tuple(api_server_args) != record.api_server_args:
         return False
-    if not all(part in record.processes and alive(record.processes[part]) for part in PARTS):
+    parts = (*PARTS, KEEPER) if record.real_nodes else PARTS
+    if not all(part in record.processes and alive(record.processes[part]) for part in parts):
         return False
     return Api(paths.certificates, record.ports.api_server).healthy("/readyz")
 
@@ -268,23 +297,27 @@ def _populate(name: str, paths: Paths, record: Record, nodes: Sequence[Node] | N
     """Make the nodes that are missing and wait until pods can run."""
     cluster = Cluster(name, paths, record.ports, record.processes)
     if nodes is None:
-        nodes = () if record.populated else DEFAULT_NODES
+        nodes = () if record.populated or record.real_nodes else DEFAULT_NODES
     for node in nodes:
         cluster.api.create("/api/v1/nodes", fake.manifest_for(node))
-    _settle(cluster)
+    _settle(cluster, real=[node.name for node in nodes_of(record.real_nodes)])
     if not record.populated:
         records.write(paths.record, replace(record, populated=True))
     return cluster
 
 
-def _settle(cluster: Cluster) -> None:
-    """Wait until pods can be created and scheduled on every fake node."""
+def _settle(cluster: Cluster, real: Collection[str] = ()) -> None:
+    """Wait until pods can be created and scheduled on every fake node, and on `real` ones."""
     account = "/api/v1/namespaces/default/serviceaccounts/default"
+
+    def settled() -> bool:
+        nodes = _nodes(cluster)
+        ready = {node["metadata"]["name"] for node in nodes if fake.is_ready(node)}
+        awaited = {node["metadata"]["name"] for node in nodes if _is_fake(node)} | set(real)
+        return awaited <= ready and cluster.api.get(account) is not None
+
     wait_until(
-        lambda: (
-            cluster.api.get(account) is not None
-            and all(fake.is_ready(node) for node in _nodes(cluster) if _is_fake(node))
-        ),
+        settled,
         _SETTLE,
         cluster.paths,
         cluster.processes,

@@ -164,6 +164,14 @@ def manifest_for(node: Node) -> dict[str, Any]:
     }
 
 
+def fake_nodes(count: int) -> tuple[Node, ...]:
+    """Return that many nodes with an A10, in two zones."""
+    zones = ("local-a", "local-b")
+    return tuple(
+        Node(f"gpu-a10-{n}", "NVIDIA-A10", zone=zones[n % len(zones)]) for n in range(count)
+    )
+
+
 def names_for(gpu: str | None, count: int, taken: Collection[str]) -> list[str]:
     """Return `count` free node names that tell the GPU: gpu-a10-2, gpu-a10-3."""
     base = "cpu" if gpu is None else f"gpu-{_machine(gpu).short}"

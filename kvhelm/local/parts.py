@@ -77,6 +77,11 @@ class Paths:
         return self.directory / "bin"
 
     @property
+    def nodes(self) -> Path:
+        """The folder of the real nodes."""
+        return self.directory / "nodes"
+
+    @property
     def client_cache(self) -> Path:
         """What kubectl and helm remember of the API ($KUBECACHEDIR)."""
         return self.directory / "client-cache"

@@ -22,7 +22,7 @@ class Pins:
 
     @property
     def name(self) -> str:
-        """The module's short name: kubernetes, etcd, kwok or helm."""
+        """The module's short name: kubernetes, etcd, kwok, helm, containerd or coredns."""
         return self.directory.name
 
     @cached_property
@@ -37,6 +37,12 @@ class Pins:
             raise LocalError(f"{self.directory / 'go.mod'} does not require {path}")
         return version_in(found[1])
 
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """All that a build starts from: the pins, and the module's own Go files, if any."""
+        sources = sorted(self.directory.glob("*.go"))
+        return (self.directory / "go.mod", self.directory / "go.sum", *sources)
+
     @property
     def go(self) -> Version:
         """The oldest Go that builds this module."""
@@ -47,7 +53,7 @@ class Pins:
 
     def digest(self, *also: str) -> str:
         """Return a short hash of all that decides what a build gives: the pins, and `also`."""
-        parts = (self.text, (self.directory / "go.sum").read_text(), platform.machine(), *also)
+        parts = (*(file.read_text() for file in self.files), platform.machine(), *also)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

@@ -47,7 +47,12 @@ def spawn(arguments: Sequence[str | Path], log: Path, environment: Mapping[str, 
         )
     _children[child.pid] = child
     # Not reaped yet, so /proc has it even if it is dead already.
-    return Process(child.pid, _started(child.pid) or 0, _boot())
+    return process_of(child.pid)
+
+
+def process_of(pid: int) -> Process:
+    """Return what tells the process that has this number now from all others."""
+    return Process(pid, _started(pid) or 0, _boot())
 
 
 def alive(process: Process) -> bool:
@@ -70,16 +75,16 @@ def memory(process: Process) -> int:
 
 def stop(processes: Iterable[Process], grace: float) -> None:
     """Ask the processes to end, wait `grace` seconds, then make them; return when all have gone."""
-    ending = [process for process in processes if _signal(process, signal.SIGTERM)]
+    ending = [process for process in processes if send(process, signal.SIGTERM)]
     deadline = time.monotonic() + grace
     for process in ending:
         if not _gone_by(process, deadline):
-            _signal(process, signal.SIGKILL)
+            send(process, signal.SIGKILL)
     for process in ending:
         _gone_by(process, None)
 
 
-def _signal(process: Process, number: signal.Signals) -> bool:
+def send(process: Process, number: signal.Signals) -> bool:
     """Signal this very process; tell whether it was there."""
     with _handle(process) as handle:
         if handle is None:

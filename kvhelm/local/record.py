@@ -28,6 +28,7 @@ class Record:
     api_server_args: tuple[str, ...] = ()
     processes: Mapping[str, Process] = field(default_factory=dict)
     populated: bool = False  # the default nodes were made once: who deletes one means it
+    real_nodes: int = 0  # said once, when the cluster is new
     operators: Mapping[str, OperatorProcess] = field(default_factory=dict)  # by Helm release
 
 

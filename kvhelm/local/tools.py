@@ -82,8 +82,9 @@ class Recipe:
     @property
     def cached(self) -> Path:
         """Where the built program belongs."""
-        folder = _module_cache(self.module)
-        return folder / self.name
+        # Those of RECIPES lie side by side in the folder of their module.
+        own = () if self in RECIPES else (self.ldflags,)
+        return _module_cache(self.module, *own) / self.name
 
 
 _COMPONENT = "k8s.io/component-base/version"
@@ -94,7 +95,8 @@ _KUBERNETES_STAMPS = (
 )
 
 
-def _kubernetes(name: str, takes: str, **more: tuple[str, ...]) -> Recipe:
+def kubernetes_recipe(name: str, takes: str, **more: tuple[str, ...]) -> Recipe:
+    """Return the recipe of a program of Kubernetes itself."""
     return Recipe(
         name=name,
         module="kubernetes",
@@ -126,10 +128,10 @@ RECIPES = (
         fits=etcd_fits,
     ),
     HELM,
-    _kubernetes("kube-apiserver", "the first time about 4 minutes"),
-    _kubernetes("kube-controller-manager", "the first time about 2 minutes"),
-    _kubernetes("kube-scheduler", "the first time up to 1 minute"),
-    _kubernetes(
+    kubernetes_recipe("kube-apiserver", "the first time about 4 minutes"),
+    kubernetes_recipe("kube-controller-manager", "the first time about 2 minutes"),
+    kubernetes_recipe("kube-scheduler", "the first time up to 1 minute"),
+    kubernetes_recipe(
         "kubectl",
         "the first time up to 1 minute",
         ask=("version", "--client"),
@@ -210,7 +212,7 @@ def _version_of(program: Path, recipe: Recipe) -> Version | None:
         return None
 
 
-def _module_cache(module: str) -> Path:
+def _module_cache(module: str, *also: str) -> Path:
     recipes = [recipe for recipe in RECIPES if recipe.module == module]
-    digest = pins(module).digest(*STAGES, *(recipe.ldflags for recipe in recipes))
+    digest = pins(module).digest(*STAGES, *(recipe.ldflags for recipe in recipes), *also)
     return cache_root() / "tools" / module / digest

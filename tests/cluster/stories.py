@@ -263,8 +263,9 @@ class Stories:
 
     async def _run(self, *command: str, stdin: str | None) -> str:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            command[0],
             *("--namespace", self.namespace),
+            *command[1:],
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

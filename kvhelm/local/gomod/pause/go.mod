@@ -1,0 +1,3 @@
+module kvhelm.local/pause
+
+go 1.26.0

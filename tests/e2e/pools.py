@@ -1,0 +1,162 @@
+"""Stories of pools on real nodes: what engines do with them, and what befalls machines."""
+
+import json
+import subprocess
+from typing import Any
+
+from kvhelm.kube.resource import PODS, Object
+from kvhelm.local.realnode.client import CLIENT_IMAGE
+from kvhelm.local.realnode.images import ETCD_IMAGE, VINEYARDD_IMAGES
+from kvhelm.local.realnode.power import inside, switch_off, switch_on
+from kvhelm.values import release_name
+from tests.cluster.stories import Stories
+
+NODES = ("node-1", "node-2")
+
+# What an engine starts with: a client of the daemon beside it, by shared memory.
+_BESIDE = "import os, vineyard, numpy\nc = vineyard.connect(os.environ['VINEYARD_IPC_SOCKET'])\n"
+
+
+class Pools(Stories):
+    """Acts in one namespace of the cluster with real nodes."""
+
+    async def create(self, name: str, **spec: Any) -> Object:
+        """Create a pool of small real daemons."""
+        cache = {"image": VINEYARDD_IMAGES[0], "memory": "64Mi", **spec.pop("cache", {})}
+        return await super().create(name, cache=cache, **spec)
+
+    async def own_etcd(self) -> str:
+        """Run an etcd as a user would bring it; return its client URL."""
+        url = f"http://etcd-0.etcd.{self.namespace}.svc:2379"
+        await self.kubectl("apply", "-f", "-", stdin=json.dumps(_etcd(url)))
+        await self.running("etcd-0")
+        self.etcd = url
+        return url
+
+    async def engine(self, pool: str, node: str) -> str:
+        """Run a pod on a node with all that the pool's connection ConfigMap tells; name it."""
+        connection = f"{release_name(pool)}-connection"
+        config = json.loads(await self.kubectl("get", "configmap", connection, "-o=json"))
+        name = f"engine-{node}"
+        pod = _engine(name, node, connection, config["data"].get("VINEYARD_HOST_PATH"))
+        await self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        await self.running(name)
+        return name
+
+    async def running(self, pod: str) -> Object:
+        """Wait until a pod is ready."""
+        return await self.wait(
+            PODS,
+            pod,
+            lambda found: any(
+                each["type"] == "Ready" and each["status"] == "True"
+                for each in found.get("status", {}).get("conditions", ())
+            ),
+            "to be ready",
+        )
+
+    async def python(self, engine: str, script: str) -> str:
+        """Run Python in an engine's pod; return the last line that it prints."""
+        command = ("exec", "--stdin", engine, "--", "python3", "-")
+        # vineyard's client prints as well.
+        return (await self.kubectl(*command, stdin=script)).splitlines()[-1]
+
+    async def put(self, engine: str, value: int) -> str:
+        """Put an array into the pool by shared memory; return its key."""
+        script = f"o = c.put(numpy.full(10_000, {value}))\nc.persist(o)\nprint(repr(o))"
+        return await self.python(engine, _BESIDE + script)
+
+    async def fetch(self, engine: str, key: str) -> int:
+        """Get an array from wherever in the pool it is; return the sum of its elements."""
+        script = f"print(c.get(vineyard.ObjectID({key!r}), fetch=True).sum())"
+        return int(await self.python(engine, _BESIDE + script))
+
+    def cut_power(self, node: str) -> None:
+        """End everything on a node at once."""
+        switch_off(self.cluster.place, self._keeper, self.cluster.real_node(node))
+
+    def power_on(self, node: str) -> None:
+        """Start a node with the disk that it had."""
+        switch_on(self.cluster.place, self._keeper, self.cluster.real_node(node))
+
+    def on_node(self, node: str, *command: str) -> str:
+        """Run a command on a node; return what it prints."""
+        enter = inside(self.cluster.place, self.cluster.real_node(node))
+        done = subprocess.run([*enter, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def disk_use(self) -> list[str]:
+        """Return what nodes still have of this namespace: volumes, logs, containers."""
+        find = ("find", "/var/lib", "/var/log", "-name", f"*{self.namespace}*")
+        return [line for node in NODES for line in self.on_node(node, *find).splitlines()]
+
+    @property
+    def _keeper(self) -> Any:
+        return self.cluster.processes["nodes"]
+
+
+def _engine(name: str, node: str, connection: str, host_path: str | None) -> Object:
+    mounts, volumes = [], []
+    if host_path:
+        mounts.append({"name": "socket", "mountPath": "/var/run"})
+        volumes.append({"name": "socket", "hostPath": {"path": host_path}})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": "engine",
+                    "image": CLIENT_IMAGE,
+                    "command": ["python3", "-c", "import signal; signal.pause()"],
+                    "envFrom": [{"configMapRef": {"name": connection}}],
+                    "volumeMounts": mounts,
+                }
+            ],
+            "volumes": volumes,
+        },
+    }
+
+
+def _etcd(url: str) -> Object:
+    labels = {"app": "etcd"}
+    container = {
+        "name": "etcd",
+        "image": ETCD_IMAGE,
+        "command": [
+            "etcd",
+            "--data-dir=/data/etcd",
+            "--listen-client-urls=http://0.0.0.0:2379",
+            f"--advertise-client-urls={url}",
+        ],
+        "readinessProbe": {"tcpSocket": {"port": 2379}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    stateful_set = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "etcd"},
+        "spec": {
+            "serviceName": "etcd",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [container],
+                    "volumes": [{"name": "data", "emptyDir": {}}],
+                },
+            },
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "etcd"},
+        "spec": {"clusterIP": "None", "selector": labels, "ports": [{"port": 2379}]},
+    }
+    return {"apiVersion": "v1", "kind": "List", "items": [stateful_set, service]}
