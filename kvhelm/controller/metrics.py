@@ -90,6 +90,18 @@ class _Live(Collector):
             pools.add_metric([status, reason], count)
         yield pools
 
+        members = GaugeMetricFamily(
+            "kvhelm_members",
+            "Daemons of all pools by their state in status.members",
+            labels=["state"],
+        )
+        states = Counter(
+            member.state for known in self._observer.pools() for member in known.pool.status.members
+        )
+        for state, count in states.items():
+            members.add_metric([state], count)
+        yield members
+
         healthy = GaugeMetricFamily(
             "kvhelm_metadata_healthy",
             "Whether a metadata service does what daemons need (no sample before its first probe)",

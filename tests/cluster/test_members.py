@@ -1,7 +1,7 @@
 """status.members against real daemons: who serves, who is gone, and metadata that was lost."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from tests.cluster.daemons import Daemons, running_daemons
 from tests.cluster.stories import Stories
 from tests.dataplane.parts import Etcd, etcd_members
 
-Start = Callable[..., Awaitable[Etcd]]
+SMALL = {"image": "vineyard:1", "memory": "16Mi"}
+"""Real daemons reserve what they are given."""
 
 
 @pytest.fixture
@@ -30,6 +31,11 @@ async def daemons(stories: Stories, tmp_path: Path) -> AsyncIterator[Daemons]:
         yield running
 
 
+async def create(stories: Stories, etcd: Etcd, replicas: int) -> None:
+    metadata = {"etcd": {"endpoints": [etcd.url]}}
+    await stories.create("p", replicas=replicas, metadata=metadata, cache=SMALL)
+
+
 def states(pool: Object) -> dict[str, int]:
     """Count the members by state."""
     return dict(Counter(each["state"] for each in pool.get("status", {}).get("members", [])))
@@ -44,7 +50,7 @@ async def members(stories: Stories, **expected: int) -> list[dict[str, Any]]:
 async def test_members_follow_the_daemons_up_and_down(
     own_etcd: Etcd, stories: Stories, daemons: Daemons
 ) -> None:
-    await stories.create("p", replicas=2, metadata={"etcd": {"endpoints": [own_etcd.url]}})
+    await create(stories, own_etcd, replicas=2)
     serving = await members(stories, Serving=2)
     pods = await stories.pods("p")
     assert [
@@ -71,7 +77,7 @@ async def test_members_follow_the_daemons_up_and_down(
 async def test_entries_that_nobody_answers_for_are_removed(
     own_etcd: Etcd, stories: Stories, daemons: Daemons
 ) -> None:
-    await stories.create("p", replicas=1, metadata={"etcd": {"endpoints": [own_etcd.url]}})
+    await create(stories, own_etcd, replicas=1)
     (alone,) = await members(stories, Serving=1)
     # Started again in its pod, it leaves its old entry; there is no peer to remove it.
     daemons.by_pod[alone["pod"]].kill()
@@ -87,7 +93,7 @@ async def test_entries_that_nobody_answers_for_are_removed(
 
 
 async def test_a_wiped_etcd_is_mended(own_etcd: Etcd, stories: Stories, daemons: Daemons) -> None:
-    await stories.create("p", replicas=2, metadata={"etcd": {"endpoints": [own_etcd.url]}})
+    await create(stories, own_etcd, replicas=2)
     await members(stories, Serving=2)
     before = {pod["metadata"]["uid"] for pod in await stories.pods("p")}
     await own_etcd.wipe()
