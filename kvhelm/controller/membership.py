@@ -27,7 +27,10 @@ def members_for(snapshot: Snapshot) -> list[MemberStatus]:
     pods = sorted(_daemons(snapshot), key=lambda pod: (len(pod.name), pod.name))
     registered = snapshot.service.registered if snapshot.service else None
     if registered is None:
-        return [_member(pod, None, "Unobserved") for pod in pods][:_LIMIT]
+        # Who can look and has not yet takes what was seen before: a restart is no news.
+        looks = snapshot.service is not None and snapshot.service.observable
+        before = {each.pod: each for each in snapshot.pool.status.members if looks}
+        return [before.get(pod.name) or _member(pod, None, "Unobserved") for pod in pods][:_LIMIT]
     newest = _newest(registered.entries)
     members = []
     for pod in pods:

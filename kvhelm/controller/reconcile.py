@@ -91,6 +91,8 @@ class Reconciler:
             if isinstance(step, _ENDS_FAILURE) or (
                 isinstance(step, Wait) and snapshot.retry_in == 0
             ):
+                if memory.failure and isinstance(step, (Nothing, Wait)):
+                    seconds = 0  # the status has it still
                 memory.failure, memory.failures = None, 0
                 self._told = ""
         except HelmFailed as error:

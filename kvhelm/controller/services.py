@@ -102,6 +102,7 @@ class Services:
             found=use.troubles,
             outdated=_now() >= use.outdated_at,
             claimed=use.claimed,
+            observable=bool(use.subscription and use.subscription.service.observable),
             registered=use.register.as_of(_now()) if use.register else None,
         )
 

@@ -290,8 +290,10 @@ class ServiceView:
     """Whether that may have changed since."""
     claimed: bool = False
     """Whether we claimed the place since we started."""
+    observable: bool = False
+    """Whether it can tell which daemons registered there."""
     registered: Registered | None = None
-    """Which daemons registered there; None if not known (yet), or not observable."""
+    """Which did; None if not known (yet)."""
 
     @property
     def blocker(self) -> Trouble | None:

@@ -70,6 +70,12 @@ def test_where_nobody_can_look_the_pods_alone_tell() -> None:
     assert states(running()) == [("p-0", None, "Unobserved")]
 
 
+def test_after_a_restart_what_was_seen_stands_until_it_is_seen_again() -> None:
+    before = {"members": [{"pod": "p-0", "instance": 7, "state": "Serving"}]}
+    seen = replace(running(), service=service(observable=True), pool=pool(EXTERNAL, status=before))
+    assert states(seen) == [("p-0", 7, "Serving")]
+
+
 ROWS: dict[str, tuple[Snapshot, type[steps.Step]]] = {
     "all serve": (picture(entry(0, "10.0.0.0")), steps.Nothing),
     "an entry of nobody may move yet": (picture(entry(1, "10.0.0.9", STILL - 1)), steps.Wait),
