@@ -28,7 +28,7 @@ class FragileHelm:
         self.path, self._held = folder / "fragile-helm", folder / "held"
         self._pid = folder / "pid"
         self.path.write_text(
-            f'#!/bin/sh\nif [ "$1" = upgrade ] && [ -e {self._held} ]; then\n'
+            f'#!/bin/sh\nif [ -e {self._held} ] && echo " $* " | grep -q " upgrade "; then\n'
             f"  rm {self._held}; echo $$ > {self._pid}\n"
             f'  exec {helm} "$@" --wait=legacy\nfi\nexec {helm} "$@"\n'
         )
