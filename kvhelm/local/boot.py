@@ -166,6 +166,7 @@ def _start(paths: Paths, tools: Tools, record: Record, real: RealNodes | None) -
     arguments = commands(tools, paths, record.ports, record.api_server_args)
     if real:
         arguments[API_SERVER] += real.api_server_flags
+        arguments[CONTROLLER_MANAGER] += real.controller_manager_flags
         arguments[KEEPER] = real.keeper
     starter = _Starter(paths, arguments, record)
     try:

@@ -25,10 +25,10 @@ class Pools(Stories):
         cache = {"image": VINEYARDD_IMAGES[0], "memory": "64Mi", **spec.pop("cache", {})}
         return await super().create(name, cache=cache, **spec)
 
-    async def own_etcd(self) -> str:
-        """Run an etcd as a user would bring it; return its client URL."""
+    async def own_etcd(self, node: str = NODES[0]) -> str:
+        """Run an etcd as a user would bring it, on a node; return its client URL."""
         url = f"http://etcd-0.etcd.{self.namespace}.svc:2379"
-        await self.kubectl("apply", "-f", "-", stdin=json.dumps(_etcd(url)))
+        await self.kubectl("apply", "-f", "-", stdin=json.dumps(_etcd(url, node)))
         await self.running("etcd-0")
         self.etcd = url
         return url
@@ -54,6 +54,10 @@ class Pools(Stories):
             ),
             "to be ready",
         )
+
+    async def node_of(self, pod: str, namespace: str) -> str:
+        """Return the node that a pod of any namespace runs on."""
+        return str((await self.client.get(PODS, pod, namespace))["spec"]["nodeName"])
 
     async def python(self, engine: str, script: str) -> str:
         """Run Python in an engine's pod; return the last line that it prints."""
@@ -86,9 +90,16 @@ class Pools(Stories):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def disk_use(self) -> list[str]:
-        """Return what nodes still have of this namespace: volumes, logs, containers."""
-        find = ("find", "/var/lib", "/var/log", "-name", f"*{self.namespace}*")
+    def on_disks(self) -> list[str]:
+        """Return the files that nodes have of this namespace's pods."""
+        find = (
+            "find",
+            "/var/lib",
+            "/var/log",
+            "-ignore_readdir_race",
+            "-name",
+            f"*{self.namespace}*",
+        )
         return [line for node in NODES for line in self.on_node(node, *find).splitlines()]
 
     @property
@@ -122,7 +133,7 @@ def _engine(name: str, node: str, connection: str, host_path: str | None) -> Obj
     }
 
 
-def _etcd(url: str) -> Object:
+def _etcd(url: str, node: str) -> Object:
     labels = {"app": "etcd"}
     container = {
         "name": "etcd",
@@ -146,6 +157,7 @@ def _etcd(url: str) -> Object:
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
+                    "nodeSelector": {"kubernetes.io/hostname": node},
                     "terminationGracePeriodSeconds": 1,
                     "containers": [container],
                     "volumes": [{"name": "data", "emptyDir": {}}],

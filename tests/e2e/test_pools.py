@@ -1,9 +1,11 @@
 """Pools that really run: daemons in containers, engines that put and get."""
 
+import asyncio
+
 import pytest
 
 from kvhelm import assets
-from tests.cluster.stories import condition
+from tests.cluster.stories import PATIENCE, condition
 from tests.e2e.pools import NODES, Pools
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -74,9 +76,30 @@ async def test_a_daemon_that_is_killed_comes_back(pools: Pools) -> None:
 
 
 async def test_a_daemon_over_its_memory_limit_says_so(pools: Pools) -> None:
-    """A real kill by the kernel: the daemon keeps more for itself than its limit leaves."""
+    """A real kill by the kernel: the limit leaves the daemon next to nothing beside its cache."""
     await pools.own_etcd()
-    resources = {"limits": {"memory": "80Mi"}, "requests": {"memory": "80Mi"}}
-    await pools.create("greedy", cache={"memory": "256Mi", "resources": resources})
-    message = await pools.turned("greedy", "Available", "False", "OutOfMemory")
+    resources = {"limits": {"memory": "65Mi"}, "requests": {"memory": "65Mi"}}
+    await pools.create("greedy", cache={"memory": "64Mi", "resources": resources})
+    message = await pools.turned("greedy", "Ready", "False", "OutOfMemory")
     assert "raise cache.resources.limits.memory" in message
+
+
+async def test_an_image_that_nobody_has_is_named(pools: Pools) -> None:
+    await pools.own_etcd()
+    await pools.create("absent", cache={"image": "kvhelm.local/no-such-vineyardd:1"})
+    message = await pools.turned("absent", "Ready", "False", "ImageUnavailable")
+    assert "kvhelm.local/no-such-vineyardd:1" in message
+
+
+async def test_a_pool_that_is_deleted_leaves_nothing_on_the_nodes(pools: Pools) -> None:
+    """The kubelet clears up behind it within a minute or two."""
+    await pools.own_etcd()
+    await pools.create("short", replicas=2)
+    await pools.ready("short")
+    assert pools.on_disks()
+    await pools.delete("short")
+    await pools.kubectl("delete", "statefulset,pod", "--all", "--wait")
+    async with asyncio.timeout(PATIENCE):
+        while left := pools.on_disks():  # noqa: ASYNC110 - a disk sends no event
+            await asyncio.sleep(2)
+    assert not left
