@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvhelm.errors import LocalError
-from kvhelm.kube.resource import LEASES
+from kvhelm.kube.resource import LEASES, Object
 from kvhelm.local import cluster as local
 from kvhelm.local.operator import NAMESPACE, RELEASE
 from kvhelm.local.processes import alive
@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
 
 async def test_a_node_without_power_is_missed_and_comes_back(pools: Pools) -> None:
     """It is the one where the operator leads: the other replica takes over and tells."""
-    lost = await leading_node(pools)
+    lease = await pools.client.get(LEASES, RELEASE, NAMESPACE)
+    leader = lease["spec"]["holderIdentity"]
+    lost = await pools.node_of(pod_of(lease), NAMESPACE)
     (kept,) = set(NODES) - {lost}
     await pools.own_etcd(kept)
     await pools.create("pool", replicas=2)
@@ -38,7 +40,14 @@ async def test_a_node_without_power_is_missed_and_comes_back(pools: Pools) -> No
         )
         assert condition(pool, "Ready")["status"] == "False"
         assert condition(pool, "Available")["status"] == "True"
-        assert await leading_node(pools) == kept
+        taken = await pools.wait(
+            LEASES,
+            RELEASE,
+            lambda lease: lease["spec"].get("holderIdentity", leader) != leader,
+            "to be taken over",
+            NAMESPACE,
+        )
+        assert await pools.node_of(pod_of(taken), NAMESPACE) == kept
         assert await pools.fetch(engine, key) == 50_000
     finally:
         pools.power_on(lost)
@@ -48,10 +57,9 @@ async def test_a_node_without_power_is_missed_and_comes_back(pools: Pools) -> No
     assert await pools.fetch(engine, key) == 50_000
 
 
-async def leading_node(pools: Pools) -> str:
-    lease = await pools.client.get(LEASES, RELEASE, NAMESPACE)
-    pod = lease["spec"]["holderIdentity"].partition("_")[0]
-    return await pools.node_of(pod, NAMESPACE)
+def pod_of(lease: Object) -> str:
+    """Return the operator's pod that leads."""
+    return str(lease["spec"]["holderIdentity"].partition("_")[0])
 
 
 @pytest.fixture

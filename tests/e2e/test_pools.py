@@ -22,7 +22,15 @@ async def test_the_sample_as_it_is(pools: Pools) -> None:
     (node,) = await pools.nodes(name)
     engine = await pools.engine(name, node)
     key = await pools.put(engine, 7)
+    assert await pools.reaches(engine) == (True, True)
     assert await pools.fetch(engine, key) == 70_000
+
+    # Where no daemon is, the Service's name leads to it.
+    (away,) = set(NODES) - {node}
+    remote = await pools.engine(name, away, beside=False)
+    assert await pools.reaches(remote) == (False, True)
+    assert await pools.fetch(remote, key) == 70_000
+    assert await pools.fetch(engine, await pools.put(remote, 8)) == 80_000
 
 
 async def test_what_one_node_puts_another_gets(pools: Pools) -> None:
@@ -33,15 +41,6 @@ async def test_what_one_node_puts_another_gets(pools: Pools) -> None:
     first, second = [await pools.engine("shared", node) for node in NODES]
     key = await pools.put(first, 3)
     assert await pools.fetch(second, key) == 30_000
-
-    # Without a daemon beside: over the network, by the Service's name.
-    script = (
-        "import os, vineyard\n"
-        "host, port = os.environ['VINEYARD_RPC_ENDPOINT'].rsplit(':', 1)\n"
-        "c = vineyard.connect(host=host, port=int(port))\n"
-        "print(c.get(c.put('by name')))"
-    )
-    assert await pools.python(first, script) == "by name"
 
 
 async def test_a_pool_grows_and_shrinks(pools: Pools) -> None:
