@@ -7,14 +7,19 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 from ruamel.yaml import YAML
 
 from kvhelm import assets
+from kvhelm.cli.local import Runtime
+from kvhelm.cli.tensor import show_tensor
 from kvhelm.cli.timeline import Line, Timeline
 from kvhelm.controller.observe import POOLS
 from kvhelm.errors import LocalError
@@ -24,7 +29,11 @@ from kvhelm.kube.resource import EVENTS, PODS, Object, Resource
 from kvhelm.local import cluster as local
 from kvhelm.local.cluster import Cluster
 from kvhelm.local.operator import ensure_operator
+from kvhelm.local.places import state_root
 from kvhelm.local.progress import ConsoleProgress
+from kvhelm.local.realnode.client import ensure_client_image
+from kvhelm.local.realnode.power import load_image
+from kvhelm.local.realnode.preflight import problems
 from kvhelm.values import release_name
 
 CLUSTER = "demo"
@@ -37,26 +46,60 @@ _PATIENCE_AGAIN = 20
 """Seconds for a pool that was there: it may be what its person made of it that is not Ready."""
 
 
-def command() -> None:
+def command(
+    runtime: Annotated[
+        Runtime | None,
+        typer.Option(
+            help="containerd: real nodes, on which the pool really runs; kwok: nodes that "
+            "pretend. By default real ones where this machine can (Linux, root)."
+        ),
+    ] = None,
+) -> None:
     """Show what kvhelm does: a local cluster, the operator, and a pool on its way to Ready.
 
-    Does all of its own set-up, needs neither Docker nor a cluster, and touches none of yours. It
-    leaves everything running to play with, and says how to stop it. Run again, it starts what is
-    missing and leaves the rest as you made it.
+    On real nodes two engines then use the pool. Does all of its own set-up, needs neither Docker
+    nor a cluster, and touches none of yours. It leaves everything running to play with, and says
+    how to stop it. Run again, it starts what is missing and leaves the rest as you made it.
     """
     console = Console(soft_wrap=True, highlight=False)
     progress = ConsoleProgress(console)
     console.print(
         "[dim]The first run builds a Kubernetes control plane with Go, about 10 minutes on two "
-        "cores; later runs start in seconds.[/dim]"
+        "cores, with real nodes 14; later runs start in seconds.[/dim]"
     )
-    cluster = local.up(CLUSTER, progress=progress)
+    real_nodes = _real_nodes(console, runtime)
+    if real_nodes:
+        ensure_client_image(progress)
+    cluster = local.up(CLUSTER, real_nodes=real_nodes, progress=progress)
     operator = ensure_operator(cluster, progress)
     metadata = YAML(typ="safe").load(_sample())["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
-    asyncio.run(_show_pool(console, cluster, name, namespace))
-    _show_what_there_is(console, cluster, namespace)
+    with ThreadPoolExecutor(1) as beside:
+        # Meanwhile the pool comes up.
+        engines = beside.submit(_load_engines, cluster) if cluster.real_nodes else None
+        asyncio.run(_show_pool(console, cluster, name, namespace))
+        _show_what_there_is(console, cluster, namespace)
+        if engines:
+            with progress.during("loading vineyard's client into the nodes"):
+                engines.result()
+            show_tensor(console, partial(_run, cluster), name, namespace)
     _suggest(console, name, operator.port)
+
+
+def _real_nodes(console: Console, runtime: Runtime | None) -> int | None:
+    """Return how many real nodes the demo has; None leaves a cluster that is there as it is."""
+    if runtime is None and CLUSTER in local.names():
+        return None
+    if runtime is Runtime.kwok:
+        return 0
+    lacking = list(problems(state_root())) if runtime is None else []
+    if lacking:
+        console.print(f"[dim]The nodes only pretend to run the pool: {lacking[0]}[/dim]")
+    return 0 if lacking else 2
+
+
+def _load_engines(cluster: Cluster) -> None:
+    load_image(cluster.place, ensure_client_image())
 
 
 async def _show_pool(console: Console, cluster: Cluster, name: str, namespace: str) -> None:
@@ -182,10 +225,11 @@ def _sample() -> Path:
     return assets.examples_dir() / "sample.yaml"
 
 
-def _run(cluster: Cluster, *arguments: str) -> str:
+def _run(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl or helm as a person would after `kvhelm local env`; return what it prints."""
     done = subprocess.run(
         [str(cluster.paths.bin / arguments[0]), *arguments[1:]],
+        input=stdin,
         env={**os.environ, **local.environment(cluster, os.environ.get("PATH", ""))},
         capture_output=True,
         text=True,

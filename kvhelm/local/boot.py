@@ -163,9 +163,12 @@ def _write_kubeconfigs(name: str, paths: Paths, ports: Ports) -> None:
 
 def _start(paths: Paths, tools: Tools, record: Record, real: RealNodes | None) -> Record:
     """Start all parts. Whatever happens on the way, either all run at the end or none does."""
+    if real:
+        tools = replace(tools, kwok_stages=real.volumes(tools.kwok_stages))
     arguments = commands(tools, paths, record.ports, record.api_server_args)
     if real:
         arguments[API_SERVER] += real.api_server_flags
+        arguments[CONTROLLER_MANAGER] += real.controller_manager_flags
         arguments[KEEPER] = real.keeper
     starter = _Starter(paths, arguments, record)
     try:

@@ -75,10 +75,15 @@ class Cluster:
         """Where the real nodes are."""
         return Place(self.paths.nodes)
 
+    @property
+    def real_nodes(self) -> tuple[RealNode, ...]:
+        """The real nodes that it was made with."""
+        record = records.read(self.paths.record)
+        return nodes_of(record.real_nodes if record else 0)
+
     def real_node(self, name: str) -> RealNode:
         """Return the real node of that name. Raises LocalError if there is none."""
-        record = records.read(self.paths.record)
-        for node in nodes_of(record.real_nodes if record else 0):
+        for node in self.real_nodes:
             if node.name == name:
                 return node
         raise LocalError(f"the local cluster {self.name} has no real node {name}")

@@ -68,7 +68,7 @@ def operator_of(state: Path) -> Process:
 
 
 def test_a_newcomers_first_hour(run: Run, home: Path, state: Path) -> None:
-    first = run("demo")
+    first = run("demo", "--runtime=kwok")
     assert re.search(r"^ +[\d.]+ s +Ready +True PoolReady", first, re.MULTILINE), first
     assert re.search(r"^ +[\d.]+ s +pod +ready +daemon-0 on gpu-a10-", first, re.MULTILINE), first
     # kubectl and helm themselves say so.

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import NAMESPACES
 from kvhelm.local.cluster import Cluster, up
+from kvhelm.local.operator import NAMESPACE
 from kvhelm.local.realnode.client import ensure_client_image
 from kvhelm.local.realnode.operator import deploy_operator
 from kvhelm.local.realnode.power import load_image
@@ -39,6 +39,10 @@ def real_cluster(able: None, run_state: Path) -> Cluster:
 @pytest.fixture(scope="session")
 def deployed(real_cluster: Cluster) -> None:
     """The operator: its chart, with two replicas that watch every namespace."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    real_cluster.api.create(
+        "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": labels}}
+    )
     deploy_operator(real_cluster, {"replicas": 2, "allNamespaces": True})
 
 
@@ -66,8 +70,4 @@ async def pools(
         made = Pools(client, real_cluster, name, "http://etcd-0.etcd:2379")
         yield made
         await made.delete_all()
-        try:
-            await client.delete(NAMESPACES, name)
-        except NotFound:
-            return
-        await made.gone(NAMESPACES, name)
+        await client.delete(NAMESPACES, name)

@@ -5,7 +5,7 @@ import subprocess
 from typing import Any
 
 from kvhelm.kube.resource import PODS, Object
-from kvhelm.local.realnode.client import CLIENT_IMAGE
+from kvhelm.local.realnode.client import engine_for
 from kvhelm.local.realnode.images import ETCD_IMAGE, VINEYARDD_IMAGES
 from kvhelm.local.realnode.power import inside, switch_off, switch_on
 from kvhelm.values import release_name
@@ -13,8 +13,8 @@ from tests.cluster.stories import Stories
 
 NODES = ("node-1", "node-2")
 
-# What an engine starts with: a client of the daemon beside it, by shared memory.
-_BESIDE = "import os, vineyard, numpy\nc = vineyard.connect(os.environ['VINEYARD_IPC_SOCKET'])\n"
+# What an engine starts with: the client finds its way in the variables.
+_BEGIN = "import vineyard, numpy\nc = vineyard.connect()\n"
 
 
 class Pools(Stories):
@@ -25,20 +25,24 @@ class Pools(Stories):
         cache = {"image": VINEYARDD_IMAGES[0], "memory": "64Mi", **spec.pop("cache", {})}
         return await super().create(name, cache=cache, **spec)
 
-    async def own_etcd(self) -> str:
-        """Run an etcd as a user would bring it; return its client URL."""
+    async def own_etcd(self, node: str = NODES[0]) -> str:
+        """Run an etcd as a user would bring it, on a node; return its client URL."""
         url = f"http://etcd-0.etcd.{self.namespace}.svc:2379"
-        await self.kubectl("apply", "-f", "-", stdin=json.dumps(_etcd(url)))
+        await self.kubectl("apply", "-f", "-", stdin=json.dumps(_etcd(url, node)))
         await self.running("etcd-0")
         self.etcd = url
         return url
 
-    async def engine(self, pool: str, node: str) -> str:
-        """Run a pod on a node with all that the pool's connection ConfigMap tells; name it."""
+    async def engine(self, pool: str, node: str, *, beside: bool = True) -> str:
+        """Run a pod on a node with what the pool's connection ConfigMap tells; return its name.
+
+        `beside`: with the socket of the daemon on that node, else with the network alone.
+        """
         connection = f"{release_name(pool)}-connection"
         config = json.loads(await self.kubectl("get", "configmap", connection, "-o=json"))
-        name = f"engine-{node}"
-        pod = _engine(name, node, connection, config["data"].get("VINEYARD_HOST_PATH"))
+        name = f"engine-{node}" if beside else f"remote-engine-{node}"
+        path = config["data"].get("VINEYARD_HOST_PATH") if beside else None
+        pod = engine_for(name, node, connection, path)
         await self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
         await self.running(name)
         return name
@@ -55,6 +59,10 @@ class Pools(Stories):
             "to be ready",
         )
 
+    async def node_of(self, pod: str, namespace: str) -> str:
+        """Return the node that a pod of any namespace runs on."""
+        return str((await self.client.get(PODS, pod, namespace))["spec"]["nodeName"])
+
     async def python(self, engine: str, script: str) -> str:
         """Run Python in an engine's pod; return the last line that it prints."""
         command = ("exec", "--stdin", engine, "--", "python3", "-")
@@ -64,12 +72,18 @@ class Pools(Stories):
     async def put(self, engine: str, value: int) -> str:
         """Put an array into the pool by shared memory; return its key."""
         script = f"o = c.put(numpy.full(10_000, {value}))\nc.persist(o)\nprint(repr(o))"
-        return await self.python(engine, _BESIDE + script)
+        return await self.python(engine, _BEGIN + script)
+
+    async def reaches(self, engine: str) -> tuple[bool, bool]:
+        """Tell whether an engine's client speaks through the socket, and over the network."""
+        script = _BEGIN + "print(c.has_ipc_client(), c.has_rpc_client())"
+        socket, network = (await self.python(engine, script)).split()
+        return socket == "True", network == "True"
 
     async def fetch(self, engine: str, key: str) -> int:
         """Get an array from wherever in the pool it is; return the sum of its elements."""
         script = f"print(c.get(vineyard.ObjectID({key!r}), fetch=True).sum())"
-        return int(await self.python(engine, _BESIDE + script))
+        return int(await self.python(engine, _BEGIN + script))
 
     def cut_power(self, node: str) -> None:
         """End everything on a node at once."""
@@ -86,9 +100,16 @@ class Pools(Stories):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def disk_use(self) -> list[str]:
-        """Return what nodes still have of this namespace: volumes, logs, containers."""
-        find = ("find", "/var/lib", "/var/log", "-name", f"*{self.namespace}*")
+    def on_disks(self) -> list[str]:
+        """Return the files that nodes have of this namespace's pods."""
+        find = (
+            "find",
+            "/var/lib",
+            "/var/log",
+            "-ignore_readdir_race",
+            "-name",
+            f"*{self.namespace}*",
+        )
         return [line for node in NODES for line in self.on_node(node, *find).splitlines()]
 
     @property
@@ -96,33 +117,7 @@ class Pools(Stories):
         return self.cluster.processes["nodes"]
 
 
-def _engine(name: str, node: str, connection: str, host_path: str | None) -> Object:
-    mounts, volumes = [], []
-    if host_path:
-        mounts.append({"name": "socket", "mountPath": "/var/run"})
-        volumes.append({"name": "socket", "hostPath": {"path": host_path}})
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {
-            "nodeSelector": {"kubernetes.io/hostname": node},
-            "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {
-                    "name": "engine",
-                    "image": CLIENT_IMAGE,
-                    "command": ["python3", "-c", "import signal; signal.pause()"],
-                    "envFrom": [{"configMapRef": {"name": connection}}],
-                    "volumeMounts": mounts,
-                }
-            ],
-            "volumes": volumes,
-        },
-    }
-
-
-def _etcd(url: str) -> Object:
+def _etcd(url: str, node: str) -> Object:
     labels = {"app": "etcd"}
     container = {
         "name": "etcd",
@@ -146,6 +141,7 @@ def _etcd(url: str) -> Object:
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
+                    "nodeSelector": {"kubernetes.io/hostname": node},
                     "terminationGracePeriodSeconds": 1,
                     "containers": [container],
                     "volumes": [{"name": "data", "emptyDir": {}}],

@@ -1,9 +1,11 @@
 """Pools that really run: daemons in containers, engines that put and get."""
 
+import asyncio
+
 import pytest
 
 from kvhelm import assets
-from tests.cluster.stories import condition
+from tests.cluster.stories import PATIENCE, condition
 from tests.e2e.pools import NODES, Pools
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(600)]
@@ -20,7 +22,15 @@ async def test_the_sample_as_it_is(pools: Pools) -> None:
     (node,) = await pools.nodes(name)
     engine = await pools.engine(name, node)
     key = await pools.put(engine, 7)
+    assert await pools.reaches(engine) == (True, True)
     assert await pools.fetch(engine, key) == 70_000
+
+    # Where no daemon is, the Service's name leads to it.
+    (away,) = set(NODES) - {node}
+    remote = await pools.engine(name, away, beside=False)
+    assert await pools.reaches(remote) == (False, True)
+    assert await pools.fetch(remote, key) == 70_000
+    assert await pools.fetch(engine, await pools.put(remote, 8)) == 80_000
 
 
 async def test_what_one_node_puts_another_gets(pools: Pools) -> None:
@@ -31,15 +41,6 @@ async def test_what_one_node_puts_another_gets(pools: Pools) -> None:
     first, second = [await pools.engine("shared", node) for node in NODES]
     key = await pools.put(first, 3)
     assert await pools.fetch(second, key) == 30_000
-
-    # Without a daemon beside: over the network, by the Service's name.
-    script = (
-        "import os, vineyard\n"
-        "host, port = os.environ['VINEYARD_RPC_ENDPOINT'].rsplit(':', 1)\n"
-        "c = vineyard.connect(host=host, port=int(port))\n"
-        "print(c.get(c.put('by name')))"
-    )
-    assert await pools.python(first, script) == "by name"
 
 
 async def test_a_pool_grows_and_shrinks(pools: Pools) -> None:
@@ -74,9 +75,30 @@ async def test_a_daemon_that_is_killed_comes_back(pools: Pools) -> None:
 
 
 async def test_a_daemon_over_its_memory_limit_says_so(pools: Pools) -> None:
-    """A real kill by the kernel: the daemon keeps more for itself than its limit leaves."""
+    """A real kill by the kernel: the limit leaves the daemon next to nothing beside its cache."""
     await pools.own_etcd()
-    resources = {"limits": {"memory": "80Mi"}, "requests": {"memory": "80Mi"}}
-    await pools.create("greedy", cache={"memory": "256Mi", "resources": resources})
-    message = await pools.turned("greedy", "Available", "False", "OutOfMemory")
+    resources = {"limits": {"memory": "65Mi"}, "requests": {"memory": "65Mi"}}
+    await pools.create("greedy", cache={"memory": "64Mi", "resources": resources})
+    message = await pools.turned("greedy", "Ready", "False", "OutOfMemory")
     assert "raise cache.resources.limits.memory" in message
+
+
+async def test_an_image_that_nobody_has_is_named(pools: Pools) -> None:
+    await pools.own_etcd()
+    await pools.create("absent", cache={"image": "kvhelm.local/no-such-vineyardd:1"})
+    message = await pools.turned("absent", "Ready", "False", "ImageUnavailable")
+    assert "kvhelm.local/no-such-vineyardd:1" in message
+
+
+async def test_a_pool_that_is_deleted_leaves_nothing_on_the_nodes(pools: Pools) -> None:
+    """The kubelet clears up behind it within a minute or two."""
+    await pools.own_etcd()
+    await pools.create("short", replicas=2)
+    await pools.ready("short")
+    assert pools.on_disks()
+    await pools.delete("short")
+    await pools.kubectl("delete", "statefulset,pod", "--all", "--wait")
+    async with asyncio.timeout(PATIENCE):
+        while left := pools.on_disks():  # noqa: ASYNC110 - a disk sends no event
+            await asyncio.sleep(2)
+    assert not left

@@ -18,7 +18,14 @@ from pydantic import TypeAdapter
 
 from kvhelm.local.realnode import plan as plans
 from kvhelm.local.realnode.cgroups import Cgroups
-from kvhelm.local.realnode.plan import CONTROLLERS, GATEWAY, Place, Plan, RealNode
+from kvhelm.local.realnode.plan import (
+    CONTROLLERS,
+    GATEWAY,
+    PROXY_PORT,
+    Place,
+    Plan,
+    RealNode,
+)
 
 # What every node has for itself; what lies below on this machine is out of its sight.
 PRIVATE = ("/run", "/var/lib", "/var/log")
@@ -74,9 +81,10 @@ def main(place: Place, node: RealNode) -> None:
     configure(place, node, plan)
     environment = plan.environment
     logs = folder / "logs"
+    proxy = {"HTTPS_PROXY": f"http://{GATEWAY}:{PROXY_PORT}", "NO_PROXY": ""}
     running = {
         "containerd": _start(
-            [plan.containerd, "--config", folder / "containerd.toml"], logs, environment
+            [plan.containerd, "--config", folder / "containerd.toml"], logs, environment | proxy
         )
     }
     _wait_for_containerd(plan, running["containerd"], environment)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from kvhelm.errors import LocalError
 from kvhelm.local.progress import SILENT, Progress
@@ -50,6 +51,39 @@ def ensure_client_image(progress: Progress = SILENT) -> Path:
         links = {"/usr/local/bin/python3": python.PROGRAM}
         image = Image((CLIENT_IMAGE,), files, links, environment=python.environment())
         return ensure_image(target, image, progress)
+
+
+def engine_for(name: str, node: str, connection: str, host_path: str | None) -> dict[str, Any]:
+    """Return a pod that waits on a node for Python, with what a pool tells its engines.
+
+    `connection` is the pool's ConfigMap, `host_path` its VINEYARD_HOST_PATH: None for an engine
+    without a daemon beside it. That one must not know of the socket: vineyard's client does not
+    start when nobody listens there.
+    """
+    everything = {"envFrom": [{"configMapRef": {"name": connection}}]}
+    key = {"name": connection, "key": "VINEYARD_RPC_ENDPOINT"}
+    network = {"env": [{"name": key["key"], "valueFrom": {"configMapKeyRef": key}}]}
+    socket = {"name": "socket", "hostPath": {"path": host_path}}
+    mount = {"name": "socket", "mountPath": "/var/run"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": "engine",
+                    "image": CLIENT_IMAGE,
+                    "command": ["python3", "-c", "import signal; signal.pause()"],
+                    **(everything if host_path else network),
+                    "volumeMounts": [mount] if host_path else [],
+                }
+            ],
+            "volumes": [socket] if host_path else [],
+        },
+    }
 
 
 def _installed(folder: Path) -> Path:

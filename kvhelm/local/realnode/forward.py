@@ -1,13 +1,14 @@
-"""Bytes from one socket to another: nodes reach the API server, and it reaches them.
+"""Bytes from one socket to another: nodes reach the API server and registries, it reaches them.
 
 The API server stays where all local clusters have theirs, on 127.0.0.1 of this machine. Nodes find
 it at the hub; its own calls to kubelets come as HTTP CONNECT through a socket that only its user
-can open (Kubernetes' egress selector).
+can open (Kubernetes' egress selector). The nodes' network leads nowhere else, so what containerd
+pulls comes through a proxy, for nodes and not for their pods.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,21 +37,41 @@ async def serve_nodes(listening: socket.socket, api_server: int) -> asyncio.Serv
 async def serve_api_server(path: Path, hub: Hub) -> asyncio.Server:
     """Serve HTTP CONNECT at the socket `path`, into the network of the nodes."""
 
+    async def connect(host: str, port: int) -> Streams:
+        return await asyncio.open_connection(sock=await hub.connect(host, port))
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def call() -> Streams:
-            host, port = await _asked(reader)
-            streams = await asyncio.open_connection(sock=await hub.connect(host, port))
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            return streams
-
-        async def refuse() -> None:
-            writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-            await writer.drain()
-
-        await _lead((reader, writer), call, refuse)
+        await _serve_connect((reader, writer), connect)
 
     # The folder is for its user alone, so nobody else gets to the socket.
     return await asyncio.start_unix_server(accept, path)
+
+
+async def serve_pulls(listening: socket.socket, nodes: Collection[str]) -> asyncio.Server:
+    """Serve HTTP CONNECT to these addresses, from this machine to wherever it reaches."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if writer.get_extra_info("peername")[0] in nodes:
+            await _serve_connect((reader, writer), asyncio.open_connection)
+        else:
+            writer.close()
+
+    return await asyncio.start_server(accept, sock=listening)
+
+
+async def _serve_connect(near: Streams, connect: Callable[[str, int], Awaitable[Streams]]) -> None:
+    reader, writer = near
+
+    async def call() -> Streams:
+        streams = await connect(*await _asked(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        return streams
+
+    async def refuse() -> None:
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    await _lead(near, call, refuse)
 
 
 async def _asked(reader: asyncio.StreamReader) -> tuple[str, int]:

@@ -112,7 +112,7 @@ def ensure_image(target: Path, image: Image, progress: Progress = SILENT) -> Pat
 
 
 def _forget_unused(folder: Path) -> None:
-    """Remove archives that nobody used for an hour: every change of kvhelm makes another one."""
+    """Remove archives unused for an hour: every change of kvhelm makes another one."""
     for archive in folder.glob("*.tar"):
         if time.time() - archive.stat().st_mtime > _KEPT:
             archive.unlink(missing_ok=True)

@@ -18,9 +18,9 @@ from pathlib import Path
 from kvhelm.local.processes import Process, process_of
 from kvhelm.local.realnode import box
 from kvhelm.local.realnode.cgroups import Cgroups
-from kvhelm.local.realnode.forward import serve_api_server, serve_nodes
+from kvhelm.local.realnode.forward import serve_api_server, serve_nodes, serve_pulls
 from kvhelm.local.realnode.hub import Hub
-from kvhelm.local.realnode.plan import API_PORT, Place, Plan, RealNode
+from kvhelm.local.realnode.plan import API_PORT, PROXY_PORT, Place, Plan, RealNode
 
 # Seconds until a node must have namespaces of its own.
 _PATIENCE = 60.0
@@ -47,7 +47,9 @@ class Keeper:
         loop.add_signal_handler(signal.SIGHUP, self._again.set)
         nodes = await serve_nodes(self._hub.listen(API_PORT), self._plan.api_server)
         egress = await serve_api_server(self._place.egress, self._hub)
-        async with nodes, egress:
+        addresses = {node.address for node in self._plan.nodes}
+        pulls = await serve_pulls(self._hub.listen(PROXY_PORT), addresses)
+        async with nodes, egress, pulls:
             dns = self._serve_names()
             try:
                 while True:

@@ -29,6 +29,9 @@ from kvhelm.local.realnode.programs import Programs, ensure_node_programs
 KEEPER = "nodes"
 """The name of the process that keeps them, among a cluster's parts."""
 
+_KWOKS_VOLUMES = "/tmp/kwok-local-path-provisioner/"  # noqa: S108 - what is replaced
+_VOLUMES = "/var/lib/kvhelm-volumes/"
+
 # A Unix socket's path holds no more bytes.
 _LONGEST_PATH = 107
 
@@ -97,6 +100,20 @@ class RealNodes:
             f"--kubelet-client-key={certificates / 'kubelet-client.key'}",
             "--kubelet-preferred-address-types=InternalIP",
         ]
+
+    @property
+    def controller_manager_flags(self) -> list[str]:
+        """Who cuts a node's power here doesn't want to wait 40 s until it is missed."""
+        return ["--node-monitor-grace-period=20s"]
+
+    def volumes(self, stages: Path) -> Path:
+        """Return kwok's Stages with volumes on the nodes' own disks, not in this machine's /tmp.
+
+        Each claim is bound at once to a folder of whichever node its pod comes to.
+        """
+        own = self.place.directory / "stages.yaml"
+        own.write_text(stages.read_text().replace(_KWOKS_VOLUMES, _VOLUMES))
+        return own
 
     @property
     def keeper(self) -> list[str | Path]:

@@ -17,6 +17,7 @@ GATEWAY = "10.77.0.1"
 """Where the hub is: the way to the API server, and the nodes' DNS."""
 
 API_PORT = 6443
+PROXY_PORT = 3128
 # Apart from the services, and from what kwok gives to pods of fake nodes.
 POD_RANGE = "10.245.0.0/16"
 GPU = "NVIDIA-A10"
@@ -224,7 +225,8 @@ def kubelet_for(node: RealNode, certificates: Path, resolv_conf: Path) -> dict[s
         # The machine is not only theirs: the disk of a developer is often full by such measures.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
-        "nodeStatusUpdateFrequency": "5s",
+        # It renews its lease four times in that time (seconds).
+        "nodeLeaseDurationSeconds": 16,
         # Two nodes of one small machine start many pods at once.
         "registryPullQPS": 0,
         "maxPods": 110,
