@@ -104,6 +104,10 @@ class Reason(StrEnum):
     NO_DAEMON = "NoDaemon", "No daemon serves."
     ETCD_READY = "EtcdReady", "The pool's own etcd is ready (judged by its StatefulSet)."
     ETCD_NOT_READY = "EtcdNotReady", "The pool's own etcd is not ready."
+    ETCD_MEMBER_LOST = (
+        "EtcdMemberLost",
+        "A member of the pool's own etcd came back without its data; the others go on without it.",
+    )
     SERVICE_HEALTHY = "ServiceHealthy", "The metadata service does what the daemons need."
     NOT_PROBED = "NotProbed", "kvhelm has not asked this metadata service yet."
     UNTESTED = (

@@ -180,22 +180,33 @@ ResourceList = Annotated[
 ]
 """Amounts of what a node has."""
 
-_LEAST_MEMORY = 2**20
 
-Memory = Annotated[
-    Annotated[int, Field(ge=_LEAST_MEMORY)] | Annotated[str, Field(max_length=24, pattern=_MEMORY)],
-    _int_or_string(
+def _amount(least: int, written: str) -> Any:
+    """Return the schema of an amount of bytes; `written` is the least one as people write it."""
+    return _int_or_string(
         _MEMORY,
-        _LEAST_MEMORY,
+        least,
         rule(
             f"string(self).matches(r'{_MEMORY}') && "
-            "quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && "
+            f"quantity(string(self)).compareTo(quantity('{written}')) >= 0 && "
             "quantity(string(self)).compareTo(quantity('64Ti')) <= 0",
-            "must be a quantity from 1Mi to 64Ti such as 4Gi; a number without a unit is bytes",
+            f"must be a quantity from {written} to 64Ti such as 4Gi; "
+            "a number without a unit is bytes",
         ),
-    ),
+    )
+
+
+Memory = Annotated[
+    Annotated[int, Field(ge=2**20)] | Annotated[str, Field(max_length=24, pattern=_MEMORY)],
+    _amount(2**20, "1Mi"),
 ]
 """An amount of memory as a Kubernetes quantity: `4Gi` is 4 * 2**30 bytes, `4G` 4 * 10**9."""
+
+VolumeSize = Annotated[
+    Annotated[int, Field(ge=2**30)] | Annotated[str, Field(max_length=24, pattern=_MEMORY)],
+    _amount(2**30, "1Gi"),
+]
+"""The size of a volume as a Kubernetes quantity, 1Gi at least."""
 
 Image = Annotated[
     str,

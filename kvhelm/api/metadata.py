@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kvhelm.api.fields import EtcdEndpoint, Image, KeyPrefix, Part, RedisEndpoint, rule, rules
+from kvhelm.api.fields import (
+    DnsName,
+    EtcdEndpoint,
+    Image,
+    KeyPrefix,
+    Part,
+    RedisEndpoint,
+    VolumeSize,
+    rule,
+    rules,
+)
 
 
 class Etcd(Part):
@@ -31,12 +41,36 @@ class Redis(Part):
     """URL of the redis."""
 
 
+class Storage(Part):
+    """A volume for each member, deleted with the pool."""
+
+    size: VolumeSize
+    """Size of each volume."""
+    storage_class_name: DnsName | None = None
+    """The StorageClass; the cluster's default if left out."""
+
+
 class ManagedEtcd(Part):
     """An etcd of the pool's own, in the same release."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.replicas) || self.replicas == 1 || has(self.storage)",
+                "replicas 3 needs storage: a member that comes back without its data is refused "
+                "by the others for ever",
+            )
+        )
+    )
+
     image: Image | None = None
-    """Image of etcd, with etcd and etcdctl on its PATH; an etcd 3.6 of the chart's choice if left
-    out."""
+    """Image of etcd 3.5.11 or newer, with etcd and etcdctl on its PATH (a shell is not needed); an
+    etcd 3.6 of the chart's choice if left out."""
+    replicas: Literal[1, 3] = 1
+    """Number of members: one, or three that outlive the loss of one. Never changes."""
+    storage: Storage | None = None
+    """What keeps the data when a pod is made again. If left out nothing does: the metadata, and
+    with it what the pool has cached, is lost with the etcd's pod. Never changes."""
 
 
 class Metadata(Part):
@@ -58,7 +92,7 @@ class Metadata(Part):
     redis: Redis | None = None
     """A redis that you run."""
     managed: ManagedEtcd | None = None
-    """An etcd of the pool's own, with one member; its data is lost with its pod."""
+    """An etcd of the pool's own, with one member and no disk unless it says otherwise."""
     preflight: Literal["Enforce", "Warn"] = "Enforce"
     """Enforce: nothing is installed while the service fails its checks. Warn: install all the
     same; the operator may sit on another side of a NetworkPolicy than the daemons."""

@@ -42,6 +42,15 @@ PLURAL = "kvcachepools"
 SHORT_NAME = "kvcp"
 
 
+# The etcd of a pool that moves to or from a service of the user's own goes, or is a new one.
+_BROUGHT = "{0}.?metadata.?etcd.hasValue() || {0}.?metadata.?redis.hasValue()"
+_MOVES = f"{_BROUGHT.format('self')} || {_BROUGHT.format('oldSelf')}"
+_ANEW = (
+    "can't change, nor be left out once given: members and volumes of an etcd are settled when it "
+    "is made; make the pool anew"
+)
+
+
 class PoolSpec(Part):
     """What a pool shall be."""
 
@@ -60,6 +69,16 @@ class PoolSpec(Part):
                 "(has(self.metadata) && !has(self.metadata.managed))",
                 "deletion.metadata Retain needs a metadata service of your own: the pool's own "
                 "etcd is deleted with the pool",
+            ),
+            rule(
+                f"{_MOVES} || self.?metadata.?managed.?replicas.orValue(1) == "
+                "oldSelf.?metadata.?managed.?replicas.orValue(1)",
+                f"metadata.managed.replicas {_ANEW}",
+            ),
+            rule(
+                f"{_MOVES} || self.?metadata.?managed.?storage == "
+                "oldSelf.?metadata.?managed.?storage",
+                f"metadata.managed.storage {_ANEW}",
             ),
         )
     )

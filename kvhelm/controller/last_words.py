@@ -1,7 +1,9 @@
 """Why a container does not run, in the kubelet's words and its own, and what that means."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +77,79 @@ def _words_of(status: Mapping[str, Any]) -> LastWords | None:
         image=status.get("image", ""),
         reason=said.get("reason", ""),
         exit_code=exit_code,
-        message=_telling_part(said.get("message") or ""),
+        message=said.get("message") or "",
     )
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What last words mean: a reason word and a sentence with the remedy."""
+
+    reason: Reason
+    message: str
+
+
+_DAEMON = "vineyardd"
+
+# By container, what it says and what that means. Of vineyardd 0.24.2 and etcd 3.4 to 3.7.
+_SIGNS = (
+    (
+        _DAEMON,
+        "unknown command line flag 'redis_endpoint'",
+        Reason.BUILT_WITHOUT_REDIS,
+        "this image's vineyardd was built without redis: use an image built with "
+        "BUILD_VINEYARD_SERVER_REDIS=ON, or an etcd for metadata",
+    ),
+    (
+        _DAEMON,
+        # The etcd of its own that the chart keeps it from launching.
+        "Failed to launch etcd",
+        Reason.ETCD_OUT_OF_REACH,
+        "the daemon did not reach its etcd within 5 seconds of its start: check that the pods "
+        "reach the endpoints (DNS, NetworkPolicy)",
+    ),
+    (
+        "etcd",
+        "has already been bootstrapped",
+        Reason.ETCD_MEMBER_LOST,
+        "this member came back without its data, so the others refuse it: they go on without it "
+        'until its etcd is made anew (see "An etcd of the pool\'s own" in docs/metadata.md)',
+    ),
+)
+
+
+def cause_for(words: LastWords) -> Cause:
+    """Return what last words mean to a person."""
+    about, said = f"the container {words.container}", _telling_part(words.message)
+    if words.reason in _NO_IMAGE:
+        return Cause(
+            Reason.IMAGE_UNAVAILABLE,
+            f"the image {words.image} can't be pulled ({words.reason}): {said}",
+        )
+    if words.reason in _NOT_STARTED:
+        return Cause(
+            Reason.CONTAINER_NOT_STARTED, f"{about} can't be started ({words.reason}): {said}"
+        )
+    if words.reason == "OOMKilled":
+        remedy = ": raise cache.resources.limits.memory, or lower cache.memory"
+        return Cause(
+            Reason.OUT_OF_MEMORY,
+            f"{about} was killed at its memory limit{remedy if words.container == _DAEMON else ''}",
+        )
+    for container, sign, reason, remedy in _SIGNS:
+        if words.container == container and sign in words.message:
+            return Cause(reason, remedy)
+    more = f"its last words: {said}" if said else "kubectl logs --previous has more"
+    return Cause(Reason.CRASHING, f"{about} ended with exit code {words.exit_code}; {more}")
+
+
+def first_cause(words: Iterable[tuple[str, LastWords | None]]) -> Cause | None:
+    """Return the cause for the first pod, given by name, whose container does not run."""
+    for pod, each in words:
+        if each:
+            cause = cause_for(each)
+            return Cause(cause.reason, f"{pod}: {cause.message}.")
+    return None
 
 
 def _telling_part(message: str) -> str:
@@ -89,70 +162,13 @@ def _telling_part(message: str) -> str:
         line for each in message.splitlines() if (line := each.strip()) and not _FRAME.search(line)
     ]
     first = next((n for n, line in enumerate(lines) if _TELLING.search(line)), len(lines) - 1)
-    return " ".join(_GLOG_PREFIX.sub("", line) for line in lines[first:])[:_LIMIT]
+    return " ".join(map(_plain, lines[first:]))[:_LIMIT]
 
 
-@dataclass(frozen=True)
-class Cause:
-    """What last words mean: a reason word and a sentence with the remedy."""
-
-    reason: Reason
-    message: str
-
-
-def cause_for(words: LastWords) -> Cause:
-    """Return what last words mean to a person."""
-    about = f"the container {words.container}"
-    if words.reason in _NO_IMAGE:
-        return Cause(
-            Reason.IMAGE_UNAVAILABLE,
-            f"the image {words.image} can't be pulled ({words.reason}): {words.message}",
-        )
-    if words.reason in _NOT_STARTED:
-        return Cause(
-            Reason.CONTAINER_NOT_STARTED,
-            f"{about} can't be started ({words.reason}): {words.message}",
-        )
-    if words.reason == "OOMKilled":
-        remedy = ": raise cache.resources.limits.memory, or lower cache.memory"
-        return Cause(
-            Reason.OUT_OF_MEMORY,
-            f"{about} was killed at its memory limit{remedy if words.container == _DAEMON else ''}",
-        )
-    if words.container == _DAEMON:
-        for sign, reason, remedy in _DAEMONS_WORDS:
-            if sign in words.message:
-                return Cause(reason, remedy)
-    said = (
-        f"its last words: {words.message}" if words.message else "kubectl logs --previous has more"
-    )
-    return Cause(Reason.CRASHING, f"{about} ended with exit code {words.exit_code}; {said}")
-
-
-_DAEMON = "vineyardd"
-
-# What vineyardd 0.24.2 says, and what it means.
-_DAEMONS_WORDS = (
-    (
-        "unknown command line flag 'redis_endpoint'",
-        Reason.BUILT_WITHOUT_REDIS,
-        "this image's vineyardd was built without redis: use an image built with "
-        "BUILD_VINEYARD_SERVER_REDIS=ON, or an etcd for metadata",
-    ),
-    (
-        # The etcd of its own that the chart keeps it from launching.
-        "Failed to launch etcd",
-        Reason.ETCD_OUT_OF_REACH,
-        "the daemon did not reach its etcd within 5 seconds of its start: check that the pods "
-        "reach the endpoints (DNS, NetworkPolicy)",
-    ),
-)
-
-
-def first_cause(words: Iterable[tuple[str, LastWords | None]]) -> Cause | None:
-    """Return the cause for the first pod, given by name, whose container does not run."""
-    for pod, each in words:
-        if each:
-            cause = cause_for(each)
-            return Cause(cause.reason, f"{pod}: {cause.message}.")
-    return None
+def _plain(line: str) -> str:
+    """Return what a line of a log says, without when and where."""
+    if line.startswith("{"):
+        with suppress(ValueError):
+            said = json.loads(line)
+            return ": ".join(str(said[key]) for key in ("msg", "error") if key in said)
+    return _GLOG_PREFIX.sub("", line)

@@ -213,12 +213,16 @@ def _metadata_ready(snapshot: Snapshot) -> Verdict:
     etcd = snapshot.etcd
     if etcd is None:
         return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
-    # One member of one; three of three lose one without harm.
-    if etcd.ready > etcd.replicas // 2:
+    if etcd.ready == etcd.replicas:
         return Verdict("True", Reason.ETCD_READY, Reason.ETCD_READY.meaning)
     count = f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready"
     cause = _cause(snapshot, "etcd")
-    return Verdict("False", Reason.ETCD_NOT_READY, f"{count}; {cause.message}" if cause else count)
+    message = f"{count}; {cause.message}" if cause else count
+    # Three lose one without harm.
+    if etcd.ready > etcd.replicas // 2:
+        lost = cause is not None and cause.reason is Reason.ETCD_MEMBER_LOST
+        return Verdict("True", Reason.ETCD_MEMBER_LOST if lost else Reason.ETCD_READY, message)
+    return Verdict("False", Reason.ETCD_NOT_READY, message)
 
 
 def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:

@@ -43,6 +43,10 @@ SHAPES: dict[str, Values] = {
     "sample": sample_spec(),
     "everything": EVERYTHING,
     "least": {"cache": {"socket": "EmptyDir"}, "scheduler": {"spreadPolicy": "None"}},
+    "three members": {
+        "metadata": {"managed": {"replicas": 3, "storage": {"size": "4Gi"}}},
+    },
+    "on disk": {"metadata": {"managed": {"storage": {"size": 2**31, "storageClassName": "fast"}}}},
     "my etcd": {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}},
     "my redis": {"metadata": {"redis": {"endpoint": "redis://redis:6379"}}},
 }

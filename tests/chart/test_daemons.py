@@ -198,6 +198,7 @@ def test_a_pool_without_a_shared_socket_fits_the_restricted_profile() -> None:
         assert pod["securityContext"] == {
             "runAsNonRoot": True,
             "runAsUser": 65532,
+            "fsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         }
         assert all("emptyDir" in volume for volume in pod["volumes"])

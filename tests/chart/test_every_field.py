@@ -13,6 +13,8 @@ from tests.chart.rendering import merged, render
 
 Path = tuple[str, ...]
 
+DISK = {"storage": {"size": "4Gi"}}
+
 # One value for each leaf, other than its default, with what it needs beside it.
 BESIDE: dict[Path, dict[str, Any]] = {
     ("service", "nodePort"): {"service": {"type": "NodePort"}},
@@ -21,6 +23,8 @@ BESIDE: dict[Path, dict[str, Any]] = {
     ("scheduler", "affinity"): {"scheduler": {"affinityWorkload": "coder"}},
     ("cache", "spill", "lowerPercent"): {"cache": {"spill": {"sizeLimit": "1Gi"}}},
     ("cache", "spill", "upperPercent"): {"cache": {"spill": {"sizeLimit": "1Gi"}}},
+    ("metadata", "managed", "replicas"): {"metadata": {"managed": DISK}},
+    ("metadata", "managed", "storage", "storageClassName"): {"metadata": {"managed": DISK}},
     ("metadata", "etcd", "prefix"): {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}},
 }
 LABELS = {"matchLabels": {"app": "vllm"}}
@@ -77,6 +81,9 @@ CHANGED: dict[Path, Any] = {
     ("scheduler", "schedulerName"): "volcano",
     ("metadata", "etcd", "endpoints"): ["http://etcd:2379"],
     ("metadata", "etcd", "prefix"): "/team/pool",
+    ("metadata", "managed", "replicas"): 3,
+    ("metadata", "managed", "storage", "size"): "1Gi",
+    ("metadata", "managed", "storage", "storageClassName"): "fast",
     ("metadata", "redis", "endpoint"): "redis://redis:6379",
     ("metadata", "managed", "image"): "etcd:other",
     ("pool", "name"): "a.pool",

@@ -24,6 +24,15 @@ ENDPOINTS = ["http://etcd:2379"]
             "metadata.etcd.prefix: /kvhelm is kept",
         ),
         (
+            {"metadata": {"managed": {"replicas": 3}}},
+            "metadata.managed: replicas 3 needs storage",
+        ),
+        (
+            {"metadata": {"managed": {"storage": {"size": "1023Mi"}}}},
+            "metadata.managed.storage.size must be 1Gi or more",
+        ),
+        ({"metadata": {"managed": {"replicas": 2}}}, "at '/metadata/managed/replicas'"),
+        (
             {"cache": {"memory": "4Gi", "resources": {"limits": {"memory": "4Gi"}}}},
             "cache.resources.limits.memory must be more than cache.memory",
         ),

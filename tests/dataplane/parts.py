@@ -125,10 +125,11 @@ class Etcd(Part):
 
     port: int = 0
     data: Path = Path()
+    host: str = HOST
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def serve(self) -> None:
         """Start it and wait until it answers; the first time it needs a majority for that."""

@@ -79,7 +79,9 @@ def is_bounded(path: str, node: Schema) -> bool:
             # A date-time is bounded by its format.
             return bool({"maxLength", "enum", "format"} & node.keys())
         case "integer":
-            return "minimum" in node and (path.startswith(".status") or "maximum" in node)
+            return "enum" in node or (
+                "minimum" in node and (path.startswith(".status") or "maximum" in node)
+            )
         case kind:
             return bool(kind == "boolean")
 

@@ -287,6 +287,37 @@ def test_an_etcd_of_the_pools_own_that_does_not_run_says_why() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ready", "status"),
+    [(3, "True"), (2, "True"), (1, "False"), (0, "False")],
+)
+def test_an_etcd_of_three_needs_two(ready: int, status: str) -> None:
+    etcd = workload("etcd", replicas=3, ready=ready)
+    picture = replace(running(), workloads=(workload(), etcd))
+    assert conditions(picture)[METADATA][0] == status
+    if ready < 3:
+        assert f"{ready} of 3 members" in message(picture, METADATA)
+
+
+def test_a_member_that_lost_its_data_shows_while_the_others_go_on() -> None:
+    log = (
+        '{"level":"info","ts":"2026-11-22T21:35:44.0Z","msg":"starting"}\n'
+        '{"level":"fatal","ts":"2026-11-22T21:35:44.1Z","msg":"discovery failed",'
+        '"error":"member bf53 has already been bootstrapped","stacktrace":"a\\nb"}'
+    )
+    lost = broken({"state": {"terminated": CRASHED | {"message": log}}}, "etcd")
+    etcd = workload("etcd", replicas=3, ready=2)
+    picture = replace(running(), workloads=(workload(), etcd), pods=(pod(), lost))
+    assert conditions(picture)[METADATA] == ("True", "EtcdMemberLost")
+    assert "this member came back without its data" in message(picture, METADATA)
+    # Of any other end its own words are shown.
+    other = log.replace("has already been bootstrapped", "is nobody")
+    lost = broken({"state": {"terminated": CRASHED | {"message": other}}}, "etcd")
+    picture = replace(picture, pods=(pod(), lost))
+    assert conditions(picture)[METADATA] == ("True", "EtcdReady")
+    assert message(picture, METADATA).endswith("words: discovery failed: member bf53 is nobody.")
+
+
 AWAY = Trouble("Unreachable", "etcd:2379: Nothing answers there: check it.", blocks=True)
 
 

@@ -10,7 +10,7 @@ fills /tmp as well.
 - --redis_endpoint={{ .endpoint }}
 {{- else }}
 - --meta=etcd
-- --etcd_endpoint={{ $etcd.endpoints | default (list (include "kvcachepool.etcdEndpoint" .)) | join "," }}
+- --etcd_endpoint={{ $etcd.endpoints | default (list (include "kvcachepool.etcdEndpoints" .)) | join "," }}
 - --etcd_prefix={{ coalesce $etcd.prefix (.Values.pool).prefix (printf "/kvhelm/%s/%s" .Release.Namespace .Release.Name) }}
 {{- end }}
 - --etcd_cmd=/nonexistent

@@ -32,15 +32,18 @@ spec:
       {{- end }}
       {{- if include "kvcachepool.managed" . }}
       initContainers:
-        {{- /* vineyardd ends when its etcd is not there within 5 s: waiting here is no crash loop. */}}
+        {{- /*
+        vineyardd ends when its etcd is not there within 5 s: waiting here is no crash loop. A read that
+        a majority answers; "endpoint health" would wait for every member.
+        */}}
         - name: wait-for-etcd
           image: {{ include "kvcachepool.etcdImage" . | quote }}
           command:
             - etcdctl
-            - --endpoints={{ include "kvcachepool.etcdEndpoint" . }}
+            - --endpoints={{ include "kvcachepool.etcdEndpoints" . }}
             - --dial-timeout=10m
             - --command-timeout=10m
-            - endpoint
+            - get
             - health
           terminationMessagePolicy: FallbackToLogsOnError
           resources:

@@ -1,27 +1,61 @@
 {{- /*
-The pool's own etcd: one member, without a disk. Its cluster's token is the pod's uid, so that a new pod is a
-new cluster to whoever compares cluster ids.
+The pool's own etcd: one member, or three that form one cluster, which needs all of them to start side by
+side and to be found before they are ready.
+
+Replicas are part of the selector, since that never changes: one member grown to three would be two etcds.
+The token keeps one etcd apart from another. Of a single member it is the pod's uid, so that without a disk a
+new pod is a new cluster to whoever compares cluster ids. It counts only when the data is made.
 */}}
 {{- define "kvcachepool.etcd-statefulset" -}}
 {{- if include "kvcachepool.managed" . -}}
 {{- $service := include "kvcachepool.name" (list . "etcd") }}
-{{- $host := printf "$(POD_NAME).%s.%s.svc" $service .Release.Namespace }}
+{{- $members := include "kvcachepool.etcdMembers" . | int }}
+{{- $several := gt $members 1 }}
+{{- $host := include "kvcachepool.etcdHost" (list . "$(POD_NAME)") }}
+{{- $storage := ((.Values.metadata).managed).storage }}
+{{- $labels := include "kvcachepool.labels" (list . "etcd") }}
+{{- if $several }}{{ $labels = printf "%s\nkvcache.aibrix.ai/etcd-members: %q" $labels (toString $members) }}{{ end }}
 apiVersion: apps/v1
 kind: StatefulSet
 {{ include "kvcachepool.metadata" (list . "etcd") }}
 spec:
-  replicas: 1
+  replicas: {{ $members }}
   serviceName: {{ $service }}
   podManagementPolicy: Parallel
   selector:
     matchLabels:
-      {{- include "kvcachepool.labels" (list . "etcd") | nindent 6 }}
+      {{- $labels | nindent 6 }}
+  {{- with $storage }}
+  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Retain}
+  volumeClaimTemplates:
+    - metadata:
+        name: data
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with .storageClassName }}
+        storageClassName: {{ quote . }}
+        {{- end }}
+        resources:
+          requests:
+            storage: {{ toJson .size }}
+  {{- end }}
   template:
     metadata:
       labels:
-        {{- include "kvcachepool.labels" (list . "etcd") | nindent 8 }}
+        {{- $labels | nindent 8 }}
     spec:
       {{- include "kvcachepool.pod" . | nindent 6 }}
+      {{- if $several }}
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            - weight: 100
+              podAffinityTerm:
+                topologyKey: kubernetes.io/hostname
+                labelSelector:
+                  matchLabels:
+                    {{- $labels | nindent 20 }}
+      {{- end }}
       containers:
         - name: etcd
           image: {{ include "kvcachepool.etcdImage" . | quote }}
@@ -29,8 +63,8 @@ spec:
           args:
             - --name=$(POD_NAME)
             - --data-dir=/data/etcd
-            - --initial-cluster=$(POD_NAME)=http://{{ $host }}:2380
-            - --initial-cluster-token=$(POD_UID)
+            - --initial-cluster={{ include "kvcachepool.etcdCluster" . }}
+            - --initial-cluster-token={{ $several | ternary (printf "%s/%s" .Release.Namespace .Release.Name) "$(POD_UID)" }}
             - --initial-advertise-peer-urls=http://{{ $host }}:2380
             - --advertise-client-urls=http://{{ $host }}:2379
             - --listen-peer-urls=http://0.0.0.0:2380
@@ -38,6 +72,10 @@ spec:
             - --listen-metrics-urls=http://0.0.0.0:2381
             - --auto-compaction-mode=periodic
             - --auto-compaction-retention=1h
+            {{- with $storage }}
+            {{- /* Half of the disk at most: the log and snapshots need room as well. */}}
+            - --quota-backend-bytes={{ min 2147483648 (div (include "kvcachepool.bytes" .size | int64) 2) }}
+            {{- end }}
           env:
             - name: POD_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -47,8 +85,9 @@ spec:
             - {name: client, containerPort: 2379}
             - {name: peer, containerPort: 2380}
             - {name: health, containerPort: 2381}
+          {{- /* A member is ready when a majority answers; it runs before that. */}}
           startupProbe:
-            httpGet: {path: /readyz, port: health}
+            httpGet: {path: /livez, port: health}
             periodSeconds: 1
             failureThreshold: 120
           readinessProbe:
@@ -68,8 +107,10 @@ spec:
             {{- include "kvcachepool.unprivileged" . | nindent 12 }}
           volumeMounts:
             - {name: data, mountPath: /data}
+      {{- if not $storage }}
       volumes:
         - name: data
           emptyDir: {}
+      {{- end }}
 {{- end }}
 {{- end }}

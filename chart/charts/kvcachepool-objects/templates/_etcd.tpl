@@ -8,8 +8,32 @@
 {{ ((.Values.metadata).managed).image | default "registry.k8s.io/etcd:3.6.6-0" }}
 {{- end }}
 
-{{- /* Its client URL: the one that the member advertises, since vineyardd reconnects to that. */}}
-{{- define "kvcachepool.etcdEndpoint" -}}
-{{- $name := include "kvcachepool.name" (list . "etcd") -}}
-http://{{ $name }}-0.{{ $name }}.{{ .Release.Namespace }}.svc:2379
+{{- /* How many members it has. */}}
+{{- define "kvcachepool.etcdMembers" -}}
+{{ ((.Values.metadata).managed).replicas | default 1 | int }}
+{{- end }}
+
+{{- /* The host name of a member: (list $ POD). */}}
+{{- define "kvcachepool.etcdHost" -}}
+{{ last . }}.{{ include "kvcachepool.name" (list (first .) "etcd") }}.{{ (first .).Release.Namespace }}.svc
+{{- end }}
+
+{{- /* Its client URLs: those that the members advertise, since vineyardd reconnects to these. */}}
+{{- define "kvcachepool.etcdEndpoints" -}}
+{{- $urls := list }}
+{{- range until (include "kvcachepool.etcdMembers" . | int) }}
+{{- $pod := printf "%s-%d" (include "kvcachepool.name" (list $ "etcd")) . }}
+{{- $urls = append $urls (printf "http://%s:2379" (include "kvcachepool.etcdHost" (list $ $pod))) }}
+{{- end }}
+{{- join "," $urls }}
+{{- end }}
+
+{{- /* NAME=PEER-URL of each member. */}}
+{{- define "kvcachepool.etcdCluster" -}}
+{{- $peers := list }}
+{{- range until (include "kvcachepool.etcdMembers" . | int) }}
+{{- $pod := printf "%s-%d" (include "kvcachepool.name" (list $ "etcd")) . }}
+{{- $peers = append $peers (printf "%s=http://%s:2380" $pod (include "kvcachepool.etcdHost" (list $ $pod))) }}
+{{- end }}
+{{- join "," $peers }}
 {{- end }}

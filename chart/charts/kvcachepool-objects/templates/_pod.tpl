@@ -5,6 +5,7 @@ enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
+  fsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 {{- with .Values.cache.imagePullSecrets }}
 imagePullSecrets: {{ toJson . }}

@@ -3,6 +3,7 @@
 {{- $cache := .Values.cache }}
 {{- $service := .Values.service }}
 {{- $etcd := (.Values.metadata).etcd | default dict }}
+{{- $managed := (.Values.metadata).managed | default dict }}
 {{- $limit := $cache.resources.limits.memory }}
 {{- range list
   (list (and $service.nodePort (eq $service.type "ClusterIP"))
@@ -13,6 +14,10 @@
     "metadata: give exactly one of etcd, redis and managed")
   (list (hasPrefix "/kvhelm/" (print $etcd.prefix "/"))
     "metadata.etcd.prefix: /kvhelm is kept for prefixes that kvhelm derives, choose another first segment")
+  (list (and (eq (include "kvcachepool.etcdMembers" .) "3") (not $managed.storage))
+    "metadata.managed: replicas 3 needs storage: a member that comes back without its data is refused by the others for ever")
+  (list (and $managed.storage (lt (include "kvcachepool.bytes" (($managed.storage).size | default 0) | int64) 1073741824))
+    "metadata.managed.storage.size must be 1Gi or more")
   (list (and $limit (le (include "kvcachepool.bytes" $limit | int64) (include "kvcachepool.bytes" $cache.memory | int64)))
     "cache.resources.limits.memory must be more than cache.memory: leave it out and the chart adds the headroom")
   (list (and $cache.spill (ge (($cache.spill).lowerPercent | default 30 | int) (($cache.spill).upperPercent | default 80 | int)))
