@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import singledispatchmethod
 
 from kvhelm.controller.act_on_metadata import MetadataActor
+from kvhelm.controller.leftovers import Leftovers
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.repair import Repairer
 from kvhelm.controller.revisions import RevisionSecrets
@@ -19,6 +20,7 @@ from kvhelm.controller.snapshot import (
 )
 from kvhelm.controller.steps import (
     AddFinalizer,
+    DeleteStrays,
     Install,
     MarkHealthy,
     MetadataStep,
@@ -71,6 +73,9 @@ _WATCH_LAG = 30.0
 _POD_ENDS = 1.0
 """Seconds that the watch may take to show a pod that was deleted."""
 
+_ENDING = 5.0
+"""Seconds that deleted objects get to show it in the watches."""
+
 _VERIFY_EVERY = 2.0
 """Seconds between looks at what an uninstall left."""
 
@@ -93,6 +98,7 @@ class Actor:
     def __post_init__(self) -> None:
         """Prepare; nothing is sent."""
         self._revisions = RevisionSecrets(self.client, self.observer)
+        self._leftovers = Leftovers(self.client, self.events)
         self._metadata = MetadataActor(self.client, self.events, self.services)
 
     @singledispatchmethod
@@ -187,6 +193,7 @@ class Actor:
         async with self.helm.slots:
             await self.helm.uninstall(pool.release, pool.key.namespace)
         memory.uninstalled = True
+        memory.strays_at = get_running_loop().time() + _ENDING
         memory.expected_until = get_running_loop().time() + _WATCH_LAG
         self.events.record(
             pool.reference(), "Normal", "Uninstalled", f"Release {pool.release} uninstalled"
@@ -194,21 +201,16 @@ class Actor:
         return 0
 
     @act.register
+    async def _(self, step: DeleteStrays, snapshot: Snapshot, memory: Memory) -> float:
+        await self._leftovers.delete(snapshot.pool, step.strays)
+        memory.strays_at = get_running_loop().time() + _ENDING
+        return 0
+
+    @act.register
     async def _(self, step: VerifyUninstalled, snapshot: Snapshot, memory: Memory) -> float | None:
-        pool = snapshot.pool
-        left = []
-        for kind in RELEASE_KINDS:
-            page = await self.client.list(
-                kind,
-                pool.key.namespace,
-                metadata_only=True,
-                labelSelector="app.kubernetes.io/name=kvcachepool,"
-                f"app.kubernetes.io/instance={pool.release}",
-            )
-            left += [f"{kind.kind}/{item['metadata']['name']}" for item in page.items]
-        memory.leftovers = tuple(left)
-        memory.verified = not left
-        return _VERIFY_EVERY if left else 0
+        memory.leftovers = await self._leftovers.find(snapshot.pool)
+        memory.verified = not memory.leftovers
+        return 0 if memory.verified else _VERIFY_EVERY
 
     @act.register
     async def _(self, step: MetadataStep, snapshot: Snapshot, memory: Memory) -> float:

@@ -13,6 +13,7 @@ from kvhelm.controller.snapshot import FINALIZER, Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
     Claim,
+    DeleteStrays,
     Install,
     MarkHealthy,
     Nothing,
@@ -249,8 +250,17 @@ def _decide_deletion(snapshot: Snapshot) -> Step:
         return _let_go(snapshot)
     if snapshot.revisions and not snapshot.uninstalled:
         return _retry_later(snapshot) or Uninstall("the pool is deleted")
-    if snapshot.revisions or snapshot.pods or snapshot.workloads:
-        return Wait("pods are ending", 10)
+    if snapshot.revisions:
+        return Wait("the watch is behind the uninstall", 1)
+    if strays := tuple(it for it in snapshot.own_objects if not it.ending):
+        # The release's Secret was deleted without its objects: helm can't find them any more.
+        if snapshot.strays_in:
+            return Wait("the watches are behind the uninstall", snapshot.strays_in)
+        return _retry_later(snapshot) or DeleteStrays(
+            "they have no release to be uninstalled with", strays
+        )
+    if snapshot.own_objects or snapshot.pods:
+        return Wait("objects are ending", 5)
     if not snapshot.verified:
         return VerifyUninstalled("nothing that we watch is left")
     return _let_go(snapshot)

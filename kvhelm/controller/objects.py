@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from kvhelm.helm.releases import POOL_UID
 from kvhelm.kube.ownership import (
     Ownership,
     Path,
@@ -53,6 +54,15 @@ class ReleaseObject:
     ownership: Ownership
     ending: bool
     """Whether it is being deleted."""
+    uid: str = ""
+    pool_uid: str = ""
+    """Uid of the pool that it was made for."""
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """KIND/NAME, with the finalizers that hold it while it ends."""
+        return described(self.kind, self.name, self.finalizers if self.ending else ())
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,16 @@ def release_object_from(kind: str, obj: Mapping[str, Any]) -> ReleaseObject:
         release=(metadata.get("labels") or {}).get("app.kubernetes.io/instance", ""),
         ownership=ownership_for(metadata, HELM, MENDER),
         ending="deletionTimestamp" in metadata,
+        uid=metadata["uid"],
+        pool_uid=(metadata.get("annotations") or {}).get(POOL_UID, ""),
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
+
+
+def described(kind: str, name: str, finalizers: Iterable[str]) -> str:
+    """Return KIND/NAME, with the finalizers that hold the object."""
+    held = ", ".join(finalizers)
+    return f"{kind}/{name} (held by the finalizer {held})" if held else f"{kind}/{name}"
 
 
 def fields_digest(revision: int, objects: Iterable[ReleaseObject]) -> str:

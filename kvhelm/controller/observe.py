@@ -11,6 +11,7 @@ from typing import Any
 
 from kvhelm.api.status import FailedAttempt
 from kvhelm.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
+from kvhelm.controller.leftovers import leftovers_of
 from kvhelm.controller.objects import (
     METADATA_KINDS,
     ReleaseObject,
@@ -46,6 +47,9 @@ POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
 _REPAIRS, _REPAIRS_WITHIN = 30, 60.0
 """A pool gets so many repairs in so many seconds: who fights us is not fought without end."""
 
+_USUAL_END = 4.0
+"""Seconds after which what is left of a deleted pool is told, and what holds it."""
+
 _OURS = "app.kubernetes.io/name=kvcachepool,app.kubernetes.io/instance"
 
 
@@ -79,6 +83,9 @@ class Memory:
     leftovers: tuple[str, ...] = ()
     recheck_at: float = 0
     namespace_ends: bool = False
+    strays_at: float = 0
+    """When what an uninstall should have deleted is deleted one by one."""
+    deleting_since: float | None = None
     verified: bool = False
     purged: bool = False
     left_purged: frozenset[Place] = frozenset()
@@ -358,7 +365,10 @@ class Observer:
             left_purged=memory.left_purged,
             left_in=max(0.0, memory.left_at - now),
             mended_at=memory.mended_at,
-            leftovers=memory.leftovers,
+            leftovers=_overdue(memory, now, leftovers_of(pool, objects, pods))
+            if pool.deleting
+            else (),
+            strays_in=max(0.0, memory.strays_at - now),
         )
 
     def _register(self, known: KnownPool) -> None:
@@ -391,3 +401,12 @@ def _repair_in(memory: Memory, now: float) -> float:
     if len(memory.repairs) < _REPAIRS:
         return 0
     return max(0.0, memory.repairs[0] + _REPAIRS_WITHIN - now)
+
+
+def _overdue(memory: Memory, now: float, watched: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is left of a deleted pool, once that has taken longer than it should."""
+    if memory.deleting_since is None:
+        memory.deleting_since = now
+    if now - memory.deleting_since < _USUAL_END:
+        return ()
+    return watched or memory.leftovers

@@ -136,7 +136,11 @@ def _deleting(snapshot: Snapshot) -> Verdict:
             f"leave them: kubectl -n {pool.key.namespace} annotate kvcp {pool.key.name} "
             f"{ABANDON}=true",
         )
-    left = f"; left so far: {', '.join(snapshot.leftovers)}" if snapshot.leftovers else ""
+    if snapshot.failure:
+        return Verdict(
+            "False", snapshot.failure.reason, f"It can't be uninstalled: {snapshot.failure.message}"
+        )
+    left = f" Left so far: {', '.join(snapshot.leftovers)}." if snapshot.leftovers else ""
     return Verdict("False", Reason.DELETING, f"{Reason.DELETING.meaning}{left}")
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kvhelm.api.status import FailedAttempt, PoolStatus
 from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
 from kvhelm.controller.last_words import LastWords, last_words_from
-from kvhelm.controller.objects import ReleaseObject, release_object_from
+from kvhelm.controller.objects import ReleaseObject, described, release_object_from
 from kvhelm.controller.registered import Registered
 from kvhelm.helm.releases import Revision
 from kvhelm.values import Place, release_name
@@ -207,6 +207,12 @@ class Pod:
     created: datetime
     last_words: LastWords | None = None
     """Of a container that does not run; None if all do, or have not tried yet."""
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """Pod/NAME, with the finalizers that hold it while it ends."""
+        return described("Pod", self.name, self.finalizers if self.ending else ())
 
 
 def pod_from(pod: Mapping[str, Any]) -> Pod:
@@ -230,6 +236,7 @@ def pod_from(pod: Mapping[str, Any]) -> Pod:
         last_words=last_words_from(pod),
         revision=labels.get("controller-revision-hash", ""),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
 
 
@@ -374,7 +381,9 @@ class Snapshot:
     mended_at: datetime | None = None
     """When the daemons were last restarted because their metadata was lost."""
     leftovers: tuple[str, ...] = ()
-    """KIND/NAME of what an uninstall has left so far."""
+    """KIND/NAME of what is left of a deleted pool, once it takes longer than usual."""
+    strays_in: float = 0
+    """Seconds until what an uninstall should have deleted is deleted one by one."""
 
     @cached_property
     def current(self) -> Revision | None:
@@ -387,6 +396,11 @@ class Snapshot:
         if self.service is None:
             return False
         return self.service.claimed or claims(self.pool.status, self.service.place)
+
+    @property
+    def own_objects(self) -> tuple[ReleaseObject, ...]:
+        """The objects that were made for this pool, whoever else's have the labels."""
+        return tuple(it for it in self.objects if it.pool_uid == self.pool.uid)
 
     @property
     def foreign(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kvhelm.api.conditions import Reason
+from kvhelm.controller.objects import ReleaseObject
 from kvhelm.metadata.service import Member
 from kvhelm.values import Place
 
@@ -163,6 +164,13 @@ class PruneHistory(Step):
 @dataclass(frozen=True)
 class Uninstall(Step):
     """Uninstall the release with its history."""
+
+
+@dataclass(frozen=True)
+class DeleteStrays(Step):
+    """Delete objects that no release knows any more."""
+
+    strays: tuple[ReleaseObject, ...]
 
 
 @dataclass(frozen=True)

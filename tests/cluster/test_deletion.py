@@ -1,10 +1,19 @@
 """A deleted pool leaves nothing behind, however far it had come."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from kvhelm.controller.observe import POOLS
 from kvhelm.controller.snapshot import FINALIZER
-from kvhelm.kube.resource import NAMESPACES, SERVICES
+from kvhelm.kube.resource import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICES,
+    STATEFUL_SETS,
+    Object,
+)
 from tests.cluster.operators import Operator
 from tests.cluster.stories import Stories, condition
 
@@ -89,3 +98,87 @@ async def test_a_pool_made_again_at_once_is_a_new_one(stories: Stories) -> None:
     ]
     assert prefixes[0].endswith(first["metadata"]["uid"][:8])
     assert prefixes[1].endswith(second["metadata"]["uid"][:8])
+
+
+async def says_deleting(stories: Stories, words: str, reason: str = "Deleting") -> None:
+    await stories.pool(
+        "p",
+        lambda it: (
+            condition(it, "Ready")["reason"] == reason
+            and words in condition(it, "Ready")["message"]
+        ),
+        f"to be {reason}: {words}",
+    )
+
+
+async def test_an_object_that_someone_holds_is_named(stories: Stories) -> None:
+    await stories.create("p")
+    await stories.ready("p")
+    held: Object = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await stories.client.patch(SERVICES, "p-rpc", held, stories.namespace)
+    await stories.client.delete(POOLS, "p", stories.namespace)
+    await says_deleting(
+        stories, "Left so far: Service/p-rpc (held by the finalizer example.com/hold)."
+    )
+    held["metadata"]["finalizers"] = None
+    await stories.client.patch(SERVICES, "p-rpc", held, stories.namespace)
+    await stories.gone(POOLS, "p")
+    assert await stories.objects("p") == {}
+
+
+async def test_objects_whose_release_is_gone_are_found(
+    alone: Stories, start: Callable[..., Operator]
+) -> None:
+    first = start(alone.namespace)
+    await alone.create("p", metadata=None)
+    await alone.ready("p")
+    first.stop()
+    for revision in (await alone.client.list(SECRETS, alone.namespace)).items:
+        await alone.client.delete(SECRETS, revision["metadata"]["name"], alone.namespace)
+    made = await alone.client.get(CONFIG_MAPS, "p-connection", alone.namespace)
+    mine = {"metadata": {"name": "mine", "labels": made["metadata"]["labels"]}}
+    await alone.client.create(CONFIG_MAPS, mine, alone.namespace)
+    await alone.client.delete(POOLS, "p", alone.namespace)
+    start(alone.namespace)
+    await alone.gone(POOLS, "p")
+    assert list(await alone.objects("p")) == ["ConfigMap/mine"]
+    event = await alone.event("p", "StraysDeleted")
+    assert "StatefulSet/p-daemon" in event["message"]
+    assert "mine" not in event["message"]
+
+
+async def test_pods_without_their_statefulset_are_named(
+    alone: Stories, start: Callable[..., Operator]
+) -> None:
+    first = start(alone.namespace)
+    await alone.create("p")
+    await alone.ready("p")
+    first.stop()
+    await alone.client.delete(STATEFUL_SETS, "p-daemon", alone.namespace, propagation="Orphan")
+    await alone.gone(STATEFUL_SETS, "p-daemon")
+    await alone.client.delete(POOLS, "p", alone.namespace)
+    start(alone.namespace)
+    await says_deleting(alone, "Left so far: Pod/p-daemon-0.")
+    await alone.client.delete(PODS, "p-daemon-0", alone.namespace)
+    await alone.gone(POOLS, "p")
+    assert await alone.objects("p") == {}
+
+
+async def test_an_uninstall_that_fails_says_why(
+    alone: Stories, start: Callable[..., Operator], tmp_path: Path
+) -> None:
+    mended, helm = tmp_path / "mended", tmp_path / "helm"
+    helm.write_text(
+        f'#!/bin/sh\nif [ "$1" = uninstall ] && [ ! -e {mended} ]; then\n'
+        '  echo "Error: admission webhook \\"keep\\" denied the request: not today" >&2; exit 1\n'
+        f'fi\nexec {alone.cluster.helm} "$@"\n'
+    )
+    helm.chmod(0o755)
+    start(alone.namespace, "--helm", str(helm))
+    await alone.create("p")
+    await alone.ready("p")
+    await alone.client.delete(POOLS, "p", alone.namespace)
+    await says_deleting(alone, "denied the request: not today", "ObjectRefused")
+    mended.touch()
+    await alone.gone(POOLS, "p")
+    assert await alone.objects("p") == {}

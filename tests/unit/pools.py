@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kvhelm.controller.decide import Policy
+from kvhelm.controller.objects import ReleaseObject
 from kvhelm.controller.snapshot import (
     ABANDON,
     FINALIZER,
@@ -16,6 +17,7 @@ from kvhelm.controller.snapshot import (
     pool_from,
 )
 from kvhelm.helm.releases import Revision, Stamp
+from kvhelm.kube.ownership import Ownership
 from kvhelm.values import Place
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -160,4 +162,17 @@ def running(the_pool: Pool | None = None, replicas: int = 1, **more: Any) -> Sna
         (workload(replicas=replicas), workload("etcd")),
         tuple(pod(f"p-{i}") for i in range(replicas)),
         **more,
+    )
+
+
+def made(*, pool_uid: str = UID, ending: bool = False) -> ReleaseObject:
+    """Return an object of a release."""
+    return ReleaseObject(
+        kind="Service",
+        namespace="ns",
+        name="p-rpc",
+        release="p",
+        ownership=Ownership(""),
+        ending=ending,
+        pool_uid=pool_uid,
     )

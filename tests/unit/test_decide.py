@@ -10,7 +10,7 @@ from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
 from kvhelm.controller.snapshot import Failure, Pod, Snapshot, Trouble
-from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
+from tests.unit.pools import POLICY, made, pod, pool, revision, running, service, snapshot, workload
 
 FAILED = FailedAttempt(
     spec_digest="spec-1", chart_digest="chart-1", reason="ObjectRefused", message="no"
@@ -341,6 +341,27 @@ ROWS = {
     "readable or not": (running(pool({"replicas": "many"}, deleting=True)), steps.Uninstall),
     "once": (running(pool(deleting=True), uninstalled=True), steps.Wait),
     "its pods end first": (snapshot(pool(deleting=True), pods=(pod(),)), steps.Wait),
+    "so do its other objects": (
+        snapshot(pool(deleting=True), objects=(made(ending=True),)),
+        steps.Wait,
+    ),
+    "objects whose release is gone are deleted one by one": (
+        snapshot(pool(deleting=True), objects=(made(), made(ending=True))),
+        steps.DeleteStrays,
+    ),
+    "once they had time to show that they end": (
+        snapshot(pool(deleting=True), objects=(made(),), strays_in=4),
+        steps.Wait,
+    ),
+    "a deletion that failed is tried again later": (
+        snapshot(pool(deleting=True), objects=(made(),), failure=AWAY, retry_in=4),
+        steps.Wait,
+    ),
+    "objects of others with our labels stay": (
+        snapshot(pool(deleting=True), objects=(made(pool_uid=""), made(pool_uid="another"))),
+        steps.VerifyUninstalled,
+    ),
+    "objects of a living pool are no strays": (snapshot(objects=(made(),)), steps.Install),
     "then what is left is looked for": (snapshot(pool(deleting=True)), steps.VerifyUninstalled),
     "what left nothing may go": (
         snapshot(pool(deleting=True), verified=True),

@@ -37,6 +37,7 @@ LIVE: Object = {
     "metadata": {
         "name": "p-daemon",
         "namespace": "ns",
+        "uid": "1",
         "labels": LABELS,
         "managedFields": [{"manager": HELM, "operation": "Apply", "fieldsV1": FIELDS}],
     }

@@ -32,6 +32,9 @@ metadata:
     helm.sh/chart: {{ $.Chart.Name }}-{{ $.Chart.Version | replace "+" "_" }}
   annotations:
     kvcache.aibrix.ai/pool: {{ ($.Values.pool).name | default $.Release.Name | quote }}
+    {{- with ($.Values.pool).uid }}
+    kvcache.aibrix.ai/pool-uid: {{ quote . }}
+    {{- end }}
 {{- end }}
 
 {{- /* HOST:PORT of the client Service. */}}

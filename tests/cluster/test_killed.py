@@ -1,0 +1,229 @@
+"""The operator and its helm are killed at every request of every verb: another one goes on.
+
+A request is carried out, and before its answer is back both are killed (SIGKILL) and every
+connection is cut. Between two writes the cluster is the same whichever read it was: `make test`
+kills at each write, `make test-all` at the reads as well, and the end of the run says how many.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kvhelm.controller.observe import POOLS
+from kvhelm.kube.client import Client
+from kvhelm.kube.errors import NotFound
+from kvhelm.kube.resource import LEASES, NAMESPACES, SECRETS
+from kvhelm.local.cluster import Cluster
+from kvhelm.local.operator import NAMESPACE, install_operator
+from tests.cluster.cutting import READS, proxy_for, through
+from tests.cluster.operators import Operator, start_operator
+from tests.cluster.stories import Stories
+
+EVERY = os.environ.get("KVHELM_KILL_AT_EVERY_REQUEST") == "1"
+SIDE_BY_SIDE = 12 if EVERY else 8
+
+OPTIONS = ("--helm-deadline", "10")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What is interrupted: how it is brought about from a pool in `before`, and when it is done."""
+
+    begin: Callable[[Stories], Awaitable[object]]
+    ready_before: bool
+    revisions: int
+    """Of the release when nobody interrupts."""
+
+
+async def change(stories: Stories) -> None:
+    await stories.change("p", cache={"image": "vineyard:2"}, service={"port": 9700})
+
+
+VERBS = {
+    "install": Verb(lambda stories: stories.create("p"), ready_before=False, revisions=1),
+    "upgrade": Verb(change, ready_before=True, revisions=2),
+    "uninstall": Verb(
+        lambda stories: stories.client.delete(POOLS, "p", stories.namespace),
+        ready_before=True,
+        revisions=0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one case after the other runs: an operator's identity and Lease of its own."""
+
+    cluster: Cluster
+    client: Client
+    release: str
+    kubeconfig: Path
+    folder: Path
+    etcd: str
+
+    async def run(self, verb: Verb, namespace: str, at: int | None) -> "Case":
+        """Interrupt a verb after a request (after none: only look on), and see it recover."""
+        stories = Stories(self.client, self.cluster, namespace, self.etcd)
+        folder = self.folder / namespace
+        folder.mkdir()
+        await self._free_lease()
+        async with proxy_for(self.kubeconfig).serving() as proxy:
+            kubeconfig = through(proxy, self.kubeconfig, folder / "kubeconfig")
+            first = await self._start(stories, kubeconfig, folder)
+            if verb.ready_before:
+                await stories.create("p")
+                await stories.ready("p")
+                await first.idles()
+            proxy.arm(lambda: kill(first.process.pid), at=at, writes_only=not EVERY)
+            await verb.begin(stories)
+            if at is None:
+                await done(stories, verb)
+                await first.idles()
+                kill(first.process.pid)
+            else:
+                await asyncio.wait_for(proxy.was_cut.wait(), 60)
+        await self._free_lease()
+        second = await self._start(stories, self.kubeconfig, folder)
+        try:
+            await done(stories, verb)
+            await second.idles()
+            await check(stories, verb, second)
+        finally:
+            kill(second.process.pid)
+        return Case(proxy.seen, await stories.objects("p"))
+
+    async def _start(self, stories: Stories, kubeconfig: Path, folder: Path) -> Operator:
+        return await asyncio.to_thread(
+            start_operator,
+            self.cluster,
+            kubeconfig,
+            folder,
+            *("--namespace", stories.namespace, *OPTIONS),
+            release=self.release,
+        )
+
+    async def _free_lease(self) -> None:
+        """Give back what a killed operator holds: it would run out in 15 seconds."""
+        with contextlib.suppress(NotFound):
+            await self.client.delete(LEASES, self.release, NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What became of one."""
+
+    requests: list[tuple[str, str]]
+    objects: dict[str, str]
+
+
+def kill(operator: int) -> None:
+    """Kill an operator and every process that it started, at once."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(operator)
+        family = [*process.children(recursive=True), process]
+        for each in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGSTOP)  # nobody may see another one die
+        for each in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+async def done(stories: Stories, verb: Verb) -> None:
+    """Wait until the pool is as the verb wants it, or gone."""
+    if verb.revisions:
+        await stories.ready("p")
+    else:
+        await stories.gone(POOLS, "p")
+
+
+async def check(stories: Stories, verb: Verb, operator: Operator) -> None:
+    """See that nothing is left of the interruption."""
+    log = operator.log.read_text()
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
+    assert "is forbidden: User" not in log
+    found = (await stories.client.list(SECRETS, stories.namespace, metadata_only=True)).items
+    revisions = sorted(found, key=lambda it: int(it["metadata"]["labels"]["version"]))
+    statuses = [it["metadata"]["labels"]["status"] for it in revisions]
+    if not verb.revisions:
+        assert await stories.objects("p") == {}
+        return
+    # One that was cut off stays in the history as failed; nothing is done twice.
+    assert [statuses[-1], *sorted(set(statuses[:-1]) - {"failed", "superseded"})] == ["deployed"]
+    assert verb.revisions <= len(statuses) <= verb.revisions + 1, statuses
+    numbers = [int(it["metadata"]["labels"]["version"]) for it in revisions]
+    assert numbers == list(range(1, len(numbers) + 1))
+    pool = await stories.get("p")
+    assert pool["status"]["release"]["revision"] == numbers[-1]
+    image = (await stories.daemons("p"))["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == pool["spec"]["cache"]["image"]
+
+
+@pytest.fixture
+async def slots(
+    quiet_cluster: Cluster, quiet_client: Client, etcd: str, tmp_path: Path
+) -> AsyncIterator[Callable[[list[str]], Awaitable[list[Slot]]]]:
+    """Make slots that may each work in all of some new namespaces, which go at the end."""
+    made: list[str] = []
+
+    async def make(namespaces: list[str]) -> list[Slot]:
+        for namespace in namespaces:
+            await quiet_client.create(NAMESPACES, {"metadata": {"name": namespace}})
+            made.append(namespace)
+        slots = []
+        for _ in range(min(SIDE_BY_SIDE, len(namespaces))):
+            release = f"kill-{os.urandom(3).hex()}"
+            kubeconfig = await asyncio.to_thread(
+                install_operator, quiet_cluster, release=release, namespaces=namespaces
+            )
+            slots.append(Slot(quiet_cluster, quiet_client, release, kubeconfig, tmp_path, etcd))
+        return slots
+
+    yield make
+    for namespace in made:
+        await Stories(quiet_client, quiet_cluster, namespace, etcd).release_all()
+        await quiet_client.delete(NAMESPACES, namespace)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", VERBS)
+async def test_killed_at_every_request(
+    name: str,
+    slots: Callable[[list[str]], Awaitable[list[Slot]]],
+    record_property: Callable[[str, object], None],
+) -> None:
+    verb, tag = VERBS[name], os.urandom(3).hex()
+    (slot,) = await slots([f"{name}-{tag}"])
+    whole = await slot.run(verb, f"{name}-{tag}", None)
+    writes = [request for request in whole.requests if request[0] not in READS]
+    points = len(whole.requests if EVERY else writes)
+
+    numbers = asyncio.Queue[int]()
+    for number in range(1, points + 1):
+        numbers.put_nowait(number)
+    failures: dict[int, BaseException] = {}
+
+    async def work(slot: Slot) -> None:
+        while not numbers.empty():
+            number = numbers.get_nowait()
+            try:
+                case = await slot.run(verb, namespaces[number - 1], number)
+                assert set(case.objects) - set(whole.objects) == set() or name != "uninstall"
+            except BaseException as error:
+                failures[number] = error
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+
+    namespaces = [f"{name}-{tag}-{number}" for number in range(1, points + 1)]
+    await asyncio.gather(*(work(slot) for slot in await slots(namespaces)))
+    record_property(
+        "told", f"killed at {points} of {len(whole.requests)} requests of {name}: all recovered"
+    )
+    assert not failures, "\n".join(f"at {n}: {error!r}" for n, error in sorted(failures.items()))
