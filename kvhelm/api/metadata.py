@@ -112,3 +112,30 @@ class Deletion(Part):
 
     metadata: Literal["Purge", "Retain"] = "Purge"
     """Purge: its keys in your etcd are deleted once its pods are gone. Retain: they stay."""
+
+
+# In a rule of the spec: leaving `managed` or `metadata` out is a change like any other. The etcd of
+# a pool that moves to or from a service of the user's own goes, or is a new one.
+_BROUGHT = "{0}.?metadata.?etcd.hasValue() || {0}.?metadata.?redis.hasValue()"
+_MOVES = f"{_BROUGHT.format('self')} || {_BROUGHT.format('oldSelf')}"
+_MANAGED = "has({0}.metadata) && has({0}.metadata.managed)"
+_MEMBERS = (
+    f"({_MANAGED} && has({{0}}.metadata.managed.replicas) ? {{0}}.metadata.managed.replicas : 1)"
+)
+# (As text: the API server reckons that comparing the whole of it could cost too much.)
+_STORAGE = (
+    f"({_MANAGED} && has({{0}}.metadata.managed.storage) ? "
+    "string({0}.metadata.managed.storage.size) + ' ' + "
+    "(has({0}.metadata.managed.storage.storageClassName) ? "
+    "{0}.metadata.managed.storage.storageClassName : '') : '')"
+)
+
+SETTLED_MEMBERS = tuple(
+    rule(
+        f"{_MOVES} || {value.format('self')} == {value.format('oldSelf')}",
+        f"metadata.managed.{field} can't change, nor be left out once given: members and volumes "
+        "of an etcd are settled when it is made; make the pool anew",
+    )
+    for field, value in (("replicas", _MEMBERS), ("storage", _STORAGE))
+)
+"""Rules of the spec: the members and volumes of an etcd of the pool's own never change."""

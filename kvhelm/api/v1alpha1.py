@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from kvhelm.api.cache import CHART_ENV, CHART_FLAGS, Cache, Spill
 from kvhelm.api.fields import Part, rule, rules
-from kvhelm.api.metadata import Deletion, Metadata
+from kvhelm.api.metadata import SETTLED_MEMBERS, Deletion, Metadata
 from kvhelm.api.scheduler import Scheduler
 from kvhelm.api.service import Service
 
@@ -42,15 +42,6 @@ PLURAL = "kvcachepools"
 SHORT_NAME = "kvcp"
 
 
-# The etcd of a pool that moves to or from a service of the user's own goes, or is a new one.
-_BROUGHT = "{0}.?metadata.?etcd.hasValue() || {0}.?metadata.?redis.hasValue()"
-_MOVES = f"{_BROUGHT.format('self')} || {_BROUGHT.format('oldSelf')}"
-_ANEW = (
-    "can't change, nor be left out once given: members and volumes of an etcd are settled when it "
-    "is made; make the pool anew"
-)
-
-
 class PoolSpec(Part):
     """What a pool shall be."""
 
@@ -70,16 +61,7 @@ class PoolSpec(Part):
                 "deletion.metadata Retain needs a metadata service of your own: the pool's own "
                 "etcd is deleted with the pool",
             ),
-            rule(
-                f"{_MOVES} || self.?metadata.?managed.?replicas.orValue(1) == "
-                "oldSelf.?metadata.?managed.?replicas.orValue(1)",
-                f"metadata.managed.replicas {_ANEW}",
-            ),
-            rule(
-                f"{_MOVES} || self.?metadata.?managed.?storage == "
-                "oldSelf.?metadata.?managed.?storage",
-                f"metadata.managed.storage {_ANEW}",
-            ),
+            *SETTLED_MEMBERS,
         )
     )
 

@@ -46,6 +46,7 @@ from kvhelm.kube.resource import (
     CONFIG_MAPS,
     NAMESPACES,
     NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICE_ACCOUNTS,
@@ -61,6 +62,7 @@ RELEASE_KINDS = (
     NETWORK_POLICIES,
     STATEFUL_SETS,
     PODS,
+    PERSISTENT_VOLUME_CLAIMS,
 )
 """The kinds of object that a release makes."""
 

@@ -441,6 +441,26 @@ BAD: list[Bad] = [
     ),
     (prefix("/team/" + "p" * 200), "spec.metadata.etcd.prefix", "Too long"),
     (
+        metadata(managed={"replicas": 3}),
+        "spec.metadata.managed",
+        "replicas 3 needs storage",
+    ),
+    (metadata(managed={"replicas": 2}), "spec.metadata.managed.replicas", '"1", "3"'),
+    (metadata(managed={"storage": {}}), "spec.metadata.managed.storage.size", "Required value"),
+    *(
+        (
+            metadata(managed={"storage": {"size": size}}),
+            "spec.metadata.managed.storage.size",
+            "from 1Gi to 64Ti",
+        )
+        for size in ("1023Mi", 1, "lots", "65Ti")
+    ),
+    (
+        metadata(managed={"storage": {"size": "1Gi", "storageClassName": "Fast Disk"}}),
+        "spec.metadata.managed.storage.storageClassName",
+        "must be an object's name",
+    ),
+    (
         metadata(managed={"image": "etcd latest"}),
         "spec.metadata.managed.image",
         "must be an image",
@@ -463,3 +483,62 @@ async def test_a_bad_spec_is_refused(
     message = str(refused.value)
     assert f"{field}:" in message or f'"{field}"' in message, message
     assert remedy in message, message
+
+
+DISK = {"size": "1Gi"}
+THREE = {"managed": {"replicas": 3, "storage": DISK}}
+ONE = {"managed": {"storage": DISK}}
+MINE = {"etcd": {"endpoints": ["http://etcd:2379"]}}
+
+# The metadata before and after, and the field that never changes; none if the change is allowed.
+CHANGES: list[tuple[Spec | None, Spec | None, str]] = [
+    (ONE, THREE, "managed.replicas"),
+    (THREE, ONE, "managed.replicas"),
+    (THREE, {"managed": {}}, "managed.replicas"),
+    (THREE, {"managed": {"storage": DISK}, "preflight": "Warn"}, "managed.replicas"),
+    (THREE, None, "managed.replicas"),
+    (None, THREE, "managed.replicas"),
+    (ONE, {"managed": {}}, "managed.storage"),
+    (ONE, None, "managed.storage"),
+    (None, ONE, "managed.storage"),
+    ({"managed": {}}, ONE, "managed.storage"),
+    (ONE, {"managed": {"storage": {"size": "2Gi"}}}, "managed.storage"),
+    (ONE, {"managed": {"storage": {**DISK, "storageClassName": "a"}}}, "managed.storage"),
+    # The same thing in other words, and another service.
+    (None, {"managed": {}}, ""),
+    ({"managed": {}}, None, ""),
+    (None, {"managed": {"replicas": 1}}, ""),
+    (THREE, {"managed": {**THREE["managed"], "image": "etcd:2"}}, ""),
+    (THREE, MINE, ""),
+    (MINE, THREE, ""),
+    (MINE, None, ""),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "field"), CHANGES, ids=lambda part: str(part)[:60])
+async def test_members_and_volumes_of_an_etcd_never_change(
+    client: Client,
+    operator: Operator,
+    namespace: str,
+    before: Spec | None,
+    after: Spec | None,
+    field: str,
+) -> None:
+    # Suspended: nobody acts on it.
+    spec = cache() | {"suspend": True} | ({"metadata": before} if before else {})
+    pool: Spec = {
+        "apiVersion": POOLS.api_version,
+        "kind": POOLS.kind,
+        "metadata": {"name": "p"},
+        "spec": spec,
+    }
+    await client.create(POOLS, pool, namespace, fieldValidation="Strict")
+    spec.pop("metadata", None)
+    change = [
+        {"op": "replace", "path": "/spec", "value": spec | ({"metadata": after} if after else {})}
+    ]
+    if not field:
+        await client.patch(POOLS, "p", change, namespace)
+        return
+    with pytest.raises(Invalid, match=rf"metadata\.{field} can't change, nor be left out"):
+        await client.patch(POOLS, "p", change, namespace)

@@ -27,6 +27,7 @@ NEVER = [
     ("impersonate", "serviceaccounts"),
     ("create", "deployments.apps"),
     ("create", "persistentvolumeclaims"),
+    ("delete", "persistentvolumeclaims"),
     ("get", "leases.coordination.k8s.io"),
 ]
 NEVER_IN_THE_CLUSTER = [

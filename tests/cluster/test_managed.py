@@ -1,0 +1,85 @@
+"""Pools with an etcd of their own: three members, volumes, and what becomes of them."""
+
+import pytest
+
+from kvhelm.assets import chart_dir
+from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Object
+from tests.cluster.stories import Stories, condition
+
+THREE = {"managed": {"replicas": 3, "storage": {"size": "1Gi"}}}
+VOLUMES = [f"data-p-etcd-{n}" for n in range(3)]
+
+
+async def volumes(stories: Stories) -> dict[str, str]:
+    """Return the claims of the pool's etcd by name, each with its uid."""
+    found = await stories.client.list(
+        PERSISTENT_VOLUME_CLAIMS,
+        stories.namespace,
+        labelSelector="app.kubernetes.io/instance=p,app.kubernetes.io/component=etcd",
+    )
+    return {each["metadata"]["name"]: each["metadata"]["uid"] for each in found.items}
+
+
+async def test_three_members_with_volumes_that_go_with_the_pool(stories: Stories) -> None:
+    await stories.create("p", metadata=THREE)
+    pool = await stories.ready("p")
+    assert condition(pool, "MetadataReady")["reason"] == "EtcdReady"
+    assert pool["status"]["metadata"] == {
+        "kind": "managed",
+        "endpoints": [f"http://p-etcd-{n}.p-etcd.{stories.namespace}.svc:2379" for n in range(3)],
+    }
+    assert sorted(await volumes(stories)) == VOLUMES
+    # Another revision leaves members and volumes as they are.
+    before = await stories.client.get(STATEFUL_SETS, "p-etcd", stories.namespace)
+    await stories.change("p", cache={"image": "vineyard:2"})
+    await stories.ready("p")
+    after = await stories.client.get(STATEFUL_SETS, "p-etcd", stories.namespace)
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    # A pool is gone when its volumes are.
+    await stories.delete("p")
+    assert await volumes(stories) == {}
+
+
+async def test_two_of_three_are_enough_and_one_is_not(stories: Stories) -> None:
+    await stories.create("p", metadata=THREE)
+    await stories.ready("p")
+    await ends(stories, "p-etcd-2", "member bf53f85b0f219c09 has already been bootstrapped")
+    words = await stories.turned("p", "MetadataReady", "True", "EtcdMemberLost")
+    assert words.startswith("2 of 3 members of the StatefulSet p-etcd ready; p-etcd-2: ")
+    assert condition(await stories.get("p"), "Ready")["status"] == "True"
+    await ends(stories, "p-etcd-1", "something else")
+    words = await stories.turned("p", "MetadataReady", "False", "EtcdNotReady")
+    assert words.startswith("1 of 3 members")
+    await stories.turned("p", "Ready", "False", "EtcdNotReady")
+
+
+async def test_another_number_of_members_by_helm_alone_is_refused(
+    stories: Stories,
+) -> None:
+    """No rule of the CRD speaks then: one member grown to three would be two etcds."""
+    one = "{cache: {image: v}, metadata: {managed: {storage: {size: 1Gi}}}}"
+    three = one.replace("{storage", "{replicas: 3, storage")
+    chart = str(chart_dir())
+    await stories.helm("install", "by-hand", chart, "--values", "-", stdin=one)
+    with pytest.raises(AssertionError, match=r"spec.selector.*field is immutable"):
+        await stories.helm("upgrade", "by-hand", chart, "--values", "-", stdin=three)
+    await stories.helm("uninstall", "by-hand")
+
+
+async def ends(stories: Stories, pod: str, words: str) -> None:
+    """Write what a kubelet says of an etcd that has ended."""
+    terminated = {"exitCode": 1, "reason": "Error", "message": words}
+    status: Object = {
+        "containerStatuses": [
+            {
+                "name": "etcd",
+                "image": "etcd:1",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 1,
+                "state": {"terminated": terminated},
+            }
+        ],
+        "conditions": [{"type": kind, "status": "False"} for kind in ("Ready", "ContainersReady")],
+    }
+    await stories.client.patch_status(PODS, pod, status, stories.namespace)
