@@ -72,6 +72,11 @@ def digest(data: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
+def place_digest(place: Place | None) -> str:
+    """Return what tells places apart, the pool's own etcd among them."""
+    return digest([place.kind, place.endpoints, place.prefix] if place else None)
+
+
 def release_name(pool_name: str) -> str:
     """Return the name of a pool's Helm release, 53 characters at most.
 

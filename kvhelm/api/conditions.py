@@ -38,6 +38,7 @@ class Reason(StrEnum):
     # Ready
     POOL_READY = "PoolReady", "The release of this generation runs and every daemon is ready."
     INSTALLING = "Installing", "The first revision of the release is being installed."
+    ROLLING_BACK = "RollingBack", "The release is going back to an earlier revision."
     UPGRADING = "Upgrading", "A new revision of the release is being rolled out."
     SCALING = "Scaling", "Daemons are being added or removed."
     PODS_NOT_READY = "PodsNotReady", "The release is deployed; not every daemon is ready."
@@ -45,7 +46,24 @@ class Reason(StrEnum):
     DELETING = "Deleting", "The pool is being deleted: its release is uninstalled first."
     DONE = "Done", "Nothing is left to do."
 
+    # Ready (pinned by spec.rollbackTo) or Stalled (gone back by itself)
+    ROLLED_BACK = (
+        "RolledBack",
+        "Ready: the release is at the revision that spec.rollbackTo names. Stalled: an upgrade "
+        "whose daemons did not get ready was taken back, and waits for a changed spec.",
+    )
+
     # Stalled: only a person can mend it
+    HELD_BY_HELM_ROLLBACK = (
+        "HeldByHelmRollback",
+        "Someone went back with `helm rollback`: the release stays there until the spec changes.",
+    )
+    REVISION_GONE = "RevisionGone", "The revision that spec.rollbackTo names is not there."
+    PROGRESS_DEADLINE_EXCEEDED = (
+        "ProgressDeadlineExceeded",
+        "The daemons of a new revision did not get ready in time, and there is nothing to go back "
+        "to (or spec.upgrade.onFailure is Keep).",
+    )
     SPEC_INVALID = "SpecInvalid", "The stored spec does not fit this version of kvhelm."
     VALUES_REFUSED = "ValuesRefused", "The chart's schema refuses the values."
     RENDER_FAILED = "RenderFailed", "A template of the chart fails."

@@ -29,19 +29,56 @@ class Condition(Part):
     """The metadata.generation that this was judged for."""
 
 
-class FailedAttempt(Part):
-    """A release that could not be made; it is not tried again until one of the digests changes."""
+class Digested(Part):
+    """What speaks of one release: of certain values and a certain chart."""
 
     spec_digest: Digest
-    """Digest of the values that failed."""
+    """Digest of the values."""
     chart_digest: Digest
-    """Digest of the chart that failed."""
+    """Digest of the chart."""
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """Both: who shares them is the same release."""
+        return self.spec_digest, self.chart_digest
+
+
+class FailedAttempt(Digested):
+    """A release that could not be made; it is not tried again until one of the digests changes."""
+
     reason: Annotated[str, StringConstraints(max_length=63)]
     """Reason word of the failure."""
     message: Message
     """What helm or the API server said."""
     in_the_way: Annotated[str, StringConstraints(max_length=512)] | None = None
     """The foreign object in the way, as KIND/NAME."""
+
+
+class Pin(Digested):
+    """The revision that spec.rollbackTo names, as it was when that was set."""
+
+    revision: Annotated[int, Field(ge=1)]
+    """Its number."""
+
+
+class Rejected(Digested):
+    """An upgrade that was given up; it is not tried again until one of the digests changes."""
+
+    revision: Annotated[int, Field(ge=1)]
+    """The revision whose daemons did not get ready."""
+    message: Message
+    """Why they did not."""
+
+
+class Held(Part):
+    """A revision that a person made with `helm rollback`; it stays until the spec changes."""
+
+    revision: Annotated[int, Field(ge=1)]
+    """The revision that it made."""
+    to: Annotated[int, Field(ge=1)]
+    """The revision that it went back to."""
+    spec_digest: Digest
+    """Digest of the values that the spec asked for then."""
 
 
 class ReleaseStatus(Part):
@@ -56,6 +93,12 @@ class ReleaseStatus(Part):
     fields_digest: Digest | None = None
     """Digest of who owned which fields of the release's objects when they were last seen to be as
     the revision applied them: after a restart nothing that still has it is compared again."""
+    pinned: Pin | None = None
+    """The revision that spec.rollbackTo names."""
+    rejected: Rejected | None = None
+    """The upgrade that the release went back from by itself."""
+    held: Held | None = None
+    """A person's `helm rollback`, which the spec does not undo until it changes."""
     failed: FailedAttempt | None = None
     """The last attempt, if it failed for a reason that only a person can mend."""
 

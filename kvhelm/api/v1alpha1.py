@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from kvhelm.api.cache import CHART_ENV, CHART_FLAGS, Cache, Spill
 from kvhelm.api.fields import Part, rule, rules
 from kvhelm.api.metadata import SETTLED_MEMBERS, Deletion, Metadata
+from kvhelm.api.rollout import RollbackTo, Upgrade
 from kvhelm.api.scheduler import Scheduler
 from kvhelm.api.service import Service
 
@@ -28,9 +29,11 @@ __all__ = [
     "Deletion",
     "Metadata",
     "PoolSpec",
+    "RollbackTo",
     "Scheduler",
     "Service",
     "Spill",
+    "Upgrade",
     "parse_spec",
 ]
 
@@ -77,6 +80,11 @@ class PoolSpec(Part):
     """On which nodes the daemons run."""
     metadata: Metadata | None = None
     """The metadata service; an etcd of the pool's own (managed) if left out."""
+    rollback_to: RollbackTo | None = None
+    """Go back to a revision of the release, and stay there: other changes of the spec wait until
+    this is taken away, but for replicas."""
+    upgrade: Upgrade = Upgrade()
+    """What becomes of an upgrade whose daemons do not get ready."""
     revision_history_limit: Annotated[int, Field(ge=1, le=50)] = 5
     """How many Helm revisions are kept, the current one included."""
     deletion: Deletion = Deletion()
@@ -85,6 +93,8 @@ class PoolSpec(Part):
 
 CONTROLLER_FIELDS: dict[str, Any] = {
     "suspend": True,
+    "rollback_to": True,
+    "upgrade": True,
     "revision_history_limit": True,
     "deletion": True,
     "metadata": {"preflight": True},

@@ -5,40 +5,33 @@ from dataclasses import dataclass
 from functools import singledispatchmethod
 
 from kvhelm.controller.act_on_metadata import MetadataActor
+from kvhelm.controller.act_on_release import ENDING, ReleaseActor
 from kvhelm.controller.leftovers import Leftovers
 from kvhelm.controller.observe import POOLS, Memory, Observer
 from kvhelm.controller.repair import Repairer
-from kvhelm.controller.revisions import RevisionSecrets
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
     FINALIZER,
     REPLICAS_MANAGER,
     Pool,
     Snapshot,
-    Workload,
     pool_from,
 )
 from kvhelm.controller.steps import (
     AddFinalizer,
     DeleteStrays,
-    Install,
-    MarkHealthy,
     MetadataStep,
-    PruneHistory,
     Recheck,
+    ReleaseStep,
     RemoveFinalizer,
     Repair,
     ReplaceStuckPod,
     Scale,
     Step,
-    Uninstall,
-    Unlock,
-    Upgrade,
     VerifyUninstalled,
 )
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
-from kvhelm.helm.releases import Stamp
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
 from kvhelm.kube.events import EventRecorder
@@ -69,14 +62,8 @@ RELEASE_KINDS = (
 RECHECK_EVERY = 30.0
 """Seconds between looks at a foreign object in the way."""
 
-_WATCH_LAG = 30.0
-"""Seconds that a watch may take to show what helm did: mostly it was quicker than helm's end."""
-
 _POD_ENDS = 1.0
 """Seconds that the watch may take to show a pod that was deleted."""
-
-_ENDING = 5.0
-"""Seconds that deleted objects get to show it in the watches."""
 
 _VERIFY_EVERY = 2.0
 """Seconds between looks at what an uninstall left."""
@@ -99,7 +86,7 @@ class Actor:
 
     def __post_init__(self) -> None:
         """Prepare; nothing is sent."""
-        self._revisions = RevisionSecrets(self.client, self.observer)
+        self._release = ReleaseActor(self.client, self.helm, self.chart, self.observer, self.events)
         self._leftovers = Leftovers(self.client, self.events)
         self._metadata = MetadataActor(self.client, self.events, self.services)
 
@@ -118,14 +105,6 @@ class Actor:
         await self._remove_finalizer(snapshot)
 
     @act.register
-    async def _(self, step: Install, snapshot: Snapshot, memory: Memory) -> float:
-        return await self._upgrade(snapshot, memory, 1, parked=step.parked)
-
-    @act.register
-    async def _(self, step: Upgrade, snapshot: Snapshot, memory: Memory) -> float:
-        return await self._upgrade(snapshot, memory, step.revision, parked=False)
-
-    @act.register
     async def _(self, step: Scale, snapshot: Snapshot, memory: Memory) -> float:
         answer = await self.client.apply(
             STATEFUL_SETS,
@@ -135,30 +114,6 @@ class Actor:
             force=True,
         )
         self.observer.watches(snapshot.pool.key.namespace).workloads.upsert(answer)
-        return 0
-
-    @act.register
-    async def _(self, step: Unlock, snapshot: Snapshot, memory: Memory) -> float:
-        assert snapshot.current  # noqa: S101 - decide takes this step only then
-        if step.own_child:
-            memory.helm_ended = 0  # whatever becomes of it: the proof is good for one try
-        freed = await self._revisions.unlock(snapshot.current, own_child=step.own_child)
-        if freed:
-            self.events.record(
-                snapshot.pool.reference(), "Warning", "ReleaseFreed", f"Release freed: {step.why}"
-            )
-        return 0
-
-    @act.register
-    async def _(self, step: MarkHealthy, snapshot: Snapshot, memory: Memory) -> float:
-        assert snapshot.current  # noqa: S101 - decide takes this step only then
-        for workload in snapshot.workloads:
-            # What was ready may be the revision before: the watches don't wait for each other.
-            await self._refresh(workload)
-            seen = self.observer.watches(workload.namespace).workloads.get(workload.key)
-            if seen is None or not seen.rolled_out:
-                return 0
-        await self._revisions.mark_healthy(snapshot.current)
         return 0
 
     @act.register
@@ -186,26 +141,9 @@ class Actor:
         return _POD_ENDS
 
     @act.register
-    async def _(self, step: PruneHistory, snapshot: Snapshot, memory: Memory) -> None:
-        await self._revisions.prune(snapshot.pool.key.namespace, step.secrets)
-
-    @act.register
-    async def _(self, step: Uninstall, snapshot: Snapshot, memory: Memory) -> float:
-        pool = snapshot.pool
-        async with self.helm.slots:
-            await self.helm.uninstall(pool.release, pool.key.namespace)
-        memory.uninstalled = True
-        memory.strays_at = get_running_loop().time() + _ENDING
-        memory.expected_until = get_running_loop().time() + _WATCH_LAG
-        self.events.record(
-            pool.reference(), "Normal", "Uninstalled", f"Release {pool.release} uninstalled"
-        )
-        return 0
-
-    @act.register
     async def _(self, step: DeleteStrays, snapshot: Snapshot, memory: Memory) -> float:
         await self._leftovers.delete(snapshot.pool, step.strays)
-        memory.strays_at = get_running_loop().time() + _ENDING
+        memory.strays_at = get_running_loop().time() + ENDING
         return 0
 
     @act.register
@@ -213,6 +151,10 @@ class Actor:
         memory.leftovers = await self._leftovers.find(snapshot.pool)
         memory.verified = not memory.leftovers
         return 0 if memory.verified else _VERIFY_EVERY
+
+    @act.register
+    async def _(self, step: ReleaseStep, snapshot: Snapshot, memory: Memory) -> float | None:
+        return await self._release.act(step, snapshot, memory)
 
     @act.register
     async def _(self, step: MetadataStep, snapshot: Snapshot, memory: Memory) -> float:
@@ -230,55 +172,6 @@ class Actor:
                 memory.failed = None
                 return 0
         return RECHECK_EVERY
-
-    async def _upgrade(
-        self, snapshot: Snapshot, memory: Memory, revision: int, *, parked: bool
-    ) -> float:
-        pool = snapshot.pool
-        async with self.helm.slots:
-            known = self.observer.known(pool.key)
-            if (
-                known is None
-                or known.values is None
-                or known.pool.deleting
-                or known.spec_digest != snapshot.spec_digest
-            ):
-                return 0  # changed while it waited for its turn: look again
-            values = known.values
-            if parked:
-                values = {**values, "pool": {**values["pool"], "parked": True}}
-            stamp = Stamp(snapshot.spec_digest, self.chart.digest, pool.uid, self.chart.reference)
-            try:
-                await self.helm.upgrade(
-                    pool.release,
-                    pool.key.namespace,
-                    self.chart,
-                    values,
-                    revision=revision,
-                    stamp=stamp,
-                )
-            finally:
-                memory.helm_ended = revision
-        memory.expected_revision = revision
-        memory.expected_until = get_running_loop().time() + _WATCH_LAG
-        self.events.record(
-            pool.reference(),
-            "Normal",
-            "Installed" if revision == 1 else "Upgraded",
-            f"Release {pool.release} revision {revision} of {self.chart.reference}",
-        )
-        for workload in snapshot.workloads:
-            # The watch of revisions may be ahead of that of StatefulSets: an old one in the cache
-            # would pass for the new one, rolled out already.
-            await self._refresh(workload)
-        return 0
-
-    async def _refresh(self, workload: Workload) -> None:
-        try:
-            answer = await self.client.get(STATEFUL_SETS, workload.name, workload.namespace)
-        except NotFound:
-            return  # no part of the release any more: the watch will tell
-        self.observer.watches(workload.namespace).workloads.upsert(answer)
 
     async def _write_finalizers(self, pool: Pool, finalizers: list[str]) -> None:
         answer = await self.client.patch(

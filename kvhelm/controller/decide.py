@@ -3,12 +3,22 @@
 Everything hard about a release is a row of this file's table test (tests/unit/test_decide.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.history import prunable
 from kvhelm.controller.left_places import next_left
 from kvhelm.controller.membership import decide_membership
+from kvhelm.controller.policy import Policy
+from kvhelm.controller.progress import progress_deadline_in
+from kvhelm.controller.rollback import (
+    Goal,
+    decide_origin,
+    decide_rollback,
+    differs,
+    goal_for,
+    standing_stall,
+)
 from kvhelm.controller.snapshot import FINALIZER, Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
@@ -40,15 +50,6 @@ PREFLIGHT_EVERY = 15.0
 """Seconds between checks of a metadata service that can't be used yet."""
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What every decision depends on besides the snapshot."""
-
-    chart_digest: str
-    helm_gone_after: float
-    """Seconds after a write of helm from which on it can't be at work any more."""
-
-
 def decide(snapshot: Snapshot, policy: Policy) -> Step:
     """Return the next step for the pool."""
     pool = snapshot.pool
@@ -71,22 +72,21 @@ def decide(snapshot: Snapshot, policy: Policy) -> Step:
 
 
 def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int) -> Step:
-    current = snapshot.current
+    current, goal = snapshot.current, goal_for(snapshot, policy)
     if snapshot.uninstalled and current:
         return Wait("the watch is behind the uninstall", 1)
     if snapshot.expected_revision > (current.number if current else 0):
         return Wait(f"the watch is behind revision {snapshot.expected_revision}", 1)
     if current is None:
         return (
-            _failed_before(snapshot, policy)
+            standing_stall(snapshot, policy, goal)
+            or _failed_before(snapshot, goal)
             or _retry_later(snapshot)
             or _before_helm(snapshot)
             or Install("the pool has no release yet", parked=replicas == 0)
         )
     if at_work := _decide_pending(snapshot, policy):
         return at_work
-    if current.status == "uninstalling":
-        return _retry_later(snapshot) or Uninstall("an uninstall was begun and not ended")
 
     daemons = snapshot.daemons
     if daemons and (
@@ -97,20 +97,38 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
     ):
         return Scale(f"{daemons.replicas} daemons, {replicas} wanted", daemons.name, replicas)
 
-    membership = decide_membership(snapshot)
+    membership = None if snapshot.elsewhere else decide_membership(snapshot)
     if membership and not isinstance(membership, Wait):
         return _retry_later(snapshot) or membership
+    if origin := decide_origin(snapshot, policy):
+        return _retry_later(snapshot) or origin
     if _first_healthy(snapshot):
         return _retry_later(snapshot) or MarkHealthy("every daemon is ready")
-    changed = _changed(snapshot, policy)
-    if changed:
-        return (
-            _failed_before(snapshot, policy)
-            or _retry_later(snapshot)
-            or _before_helm(snapshot)
-            or _repair(snapshot, for_helm=True)
-            or Upgrade(changed, current.number + 1)
-        )
+    return (
+        _decide_change(snapshot, current.number + 1, goal)
+        or _decide_upkeep(snapshot, keep, goal)
+        or _decide_standing(snapshot, policy, goal, membership)
+    )
+
+
+def _decide_change(snapshot: Snapshot, revision: int, goal: Goal) -> Step | None:
+    """Return how the release becomes what the pool is to run; None if it is, or can't."""
+    changed = differs(snapshot, goal)
+    change = Upgrade(changed, revision) if goal.own else decide_rollback(snapshot, goal)
+    if not changed or change is None:
+        return None
+    return (
+        _failed_before(snapshot, goal)
+        or _retry_later(snapshot)
+        or (_before_helm(snapshot) if goal.own else None)
+        or _repair(snapshot, for_helm=True)
+        or change
+    )
+
+
+def _decide_upkeep(snapshot: Snapshot, keep: int, goal: Goal) -> Step | None:
+    """Return what is to do while the release itself stays as it is."""
+    daemons = snapshot.daemons
     if stuck := stuck_pod(snapshot):
         return ReplaceStuckPod(
             f"pod {stuck.name} is not ready and runs an earlier template, and the StatefulSet would"
@@ -118,7 +136,8 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
             stuck.name,
             stuck.uid,
         )
-    if superfluous := prunable(snapshot.revisions, keep):
+    pinned = goal.pinned.revision if goal.pinned else 0
+    if superfluous := prunable(snapshot.revisions, keep, pinned):
         return PruneHistory(
             f"{len(snapshot.revisions)} revisions, {keep} kept",
             tuple(revision.secret for revision in superfluous),
@@ -127,32 +146,45 @@ def _decide_release(snapshot: Snapshot, policy: Policy, replicas: int, keep: int
         return _retry_later(snapshot) or repair
     if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
-        return (
-            _retry_later(snapshot)
-            or _before_helm(snapshot)
-            or Nothing("the place can't be claimed yet")
-        )
+        return _retry_later(snapshot) or _before_helm(snapshot)
     left = next_left(snapshot)
-    if left and daemons and daemons.rolled_out:
-        if snapshot.left_in == 0:
-            return PurgeLeft("every daemon has left it", left)
-        membership = membership or Wait("what was left can't be purged yet", snapshot.left_in)
-    return membership or Nothing("the release is as the spec asks")
+    # (What runs elsewhere than the spec says may be what was left.)
+    if left and snapshot.left_in == 0 and goal.own and daemons and daemons.rolled_out:
+        return PurgeLeft("every daemon has left it", left)
+    return None
+
+
+def _decide_standing(
+    snapshot: Snapshot, policy: Policy, goal: Goal, membership: Step | None
+) -> Step:
+    """Return why nothing is to be done now, and when to look again."""
+    waits = [membership] if isinstance(membership, Wait) else []
+    left = progress_deadline_in(snapshot, policy)
+    if left is not None and left > 0 and goal.own:
+        waits.append(Wait("the daemons of the current revision are getting ready", left))
+    if next_left(snapshot) and snapshot.left_in > 0:
+        waits.append(Wait("what was left can't be purged yet", snapshot.left_in))
+    soonest = min(waits, key=lambda wait: wait.seconds, default=None)
+    if stalled := standing_stall(snapshot, policy, goal):
+        return replace(stalled, seconds=soonest.seconds if soonest else 0)
+    return soonest or Nothing("the release is as the spec asks")
 
 
 def _decide_pending(snapshot: Snapshot, policy: Policy) -> Step | None:
-    """Leave a helm at work alone; free what one has left that was killed."""
+    """Leave a helm at work alone; free, or end, what one has left that was killed."""
     current = snapshot.current
-    if current is None or not current.pending:
+    if current is None or not (current.pending or current.status == "uninstalling"):
         return None
     what = f"revision {current.number} ({current.status})"
     # (A rollback carries another revision's labels: its payload must confirm that it is ours.)
     ours = current.stamp is not None or current.status == "pending-rollback"
-    if ours and snapshot.helm_ended == current.number:
+    if current.pending and ours and snapshot.helm_ended == current.number:
         return _retry_later(snapshot) or Unlock(f"our helm has ended and left {what}", True)
     left = policy.helm_gone_after - (snapshot.now - current.modified).total_seconds()
     if left > 0:
         return Wait(f"helm works on {what}", left)
+    if not current.pending:
+        return _retry_later(snapshot) or Uninstall("an uninstall was begun and not ended")
     return _retry_later(snapshot) or Unlock(f"a helm was killed while it worked on {what}", False)
 
 
@@ -198,35 +230,15 @@ def _repair(snapshot: Snapshot, *, for_helm: bool = False) -> Step | None:
     return Repair("who owns which field of the release's objects has changed", for_helm)
 
 
-def _changed(snapshot: Snapshot, policy: Policy) -> str:
-    """Return why the current revision is not what the spec asks for; empty if it is."""
-    current = snapshot.current
-    if current is None:
-        return "there is no revision"
-    if current.stamp is None:
-        return f"revision {current.number} was made by someone else"
-    if current.stamp.spec_digest != snapshot.spec_digest:
-        return "the spec changed"
-    if current.stamp.chart_digest != policy.chart_digest:
-        return "the operator brings another chart"
-    if current.status != "deployed":
-        return f"revision {current.number} is {current.status}"
-    return ""
-
-
 def is_current(snapshot: Snapshot, policy: Policy) -> bool:
-    """Tell whether the deployed release is what the spec and the chart ask for."""
-    return not _changed(snapshot, policy)
+    """Tell whether the deployed release is what the pool is to run."""
+    return not differs(snapshot, goal_for(snapshot, policy))
 
 
-def _failed_before(snapshot: Snapshot, policy: Policy) -> Step | None:
+def _failed_before(snapshot: Snapshot, goal: Goal) -> Step | None:
     """Return what to do about an attempt with the same digests that failed for good, if one did."""
     failed = snapshot.failed
-    if (
-        failed is None
-        or failed.spec_digest != snapshot.spec_digest
-        or failed.chart_digest != policy.chart_digest
-    ):
+    if failed is None or failed.digests != goal.digests:
         return None
     if failed.in_the_way and snapshot.recheck_in == 0:
         return Recheck(failed.message, failed.in_the_way)

@@ -15,11 +15,15 @@ def last_healthy(revisions: Sequence[Revision]) -> Revision | None:
     return next((each for each in reversed(revisions) if each.healthy), None)
 
 
-def prunable(revisions: Sequence[Revision], keep: int) -> tuple[Revision, ...]:
-    """Return the revisions beyond `keep`, oldest first; what a rollback needs is not among them."""
-    held = {revisions[-1], last_healthy(revisions)} if revisions else set()
+def prunable(revisions: Sequence[Revision], keep: int, pinned: int = 0) -> tuple[Revision, ...]:
+    """Return the revisions beyond `keep`, oldest first; what a rollback needs is not among them.
+
+    That is the current one, the last that was healthy, and the one of number `pinned`.
+    """
+    healthy = last_healthy(revisions)
+    needed = {revisions[-1].number, healthy.number if healthy else 0, pinned} if revisions else ()
     superfluous = max(0, len(revisions) - keep)
-    return tuple(each for each in revisions if each not in held)[:superfluous]
+    return tuple(each for each in revisions if each.number not in needed)[:superfluous]
 
 
 def history_for(snapshot: Snapshot) -> list[HistoryEntry]:

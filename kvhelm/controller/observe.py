@@ -21,6 +21,7 @@ from kvhelm.controller.objects import (
 from kvhelm.controller.registered import Register, register_for
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import (
+    About,
     Failure,
     Pod,
     Pool,
@@ -34,6 +35,7 @@ from kvhelm.controller.snapshot import (
     refused_pod_from,
     workload_from,
 )
+from kvhelm.helm.origin import Origin
 from kvhelm.helm.releases import SECRET_TYPE, Revision, revision_from
 from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
@@ -70,6 +72,9 @@ class Memory:
 
     uid: str
     expected_revision: int = 0
+    origin: Origin | None = None
+    had_release: bool = False
+    """Whether a release was there once, by what we saw or the status told when we started."""
     helm_ended: int = 0
     uninstalled: bool = False
     expected_until: float = 0
@@ -311,6 +316,7 @@ class Observer:
         memory = self.memory.get(key)
         if memory is None or memory.uid != pool.uid:
             memory = self.memory[key] = Memory(pool.uid)
+            memory.had_release = bool(pool.status.release and pool.status.release.revision)
         release = (key.namespace, pool.release)
         revisions = sorted(
             (
@@ -324,7 +330,9 @@ class Observer:
         pods = tuple(watches.pods[name] for name in sorted(watches.pods_by_release[release]))
         if revisions and revisions[-1].number >= memory.expected_revision:
             memory.expected_revision = 0
-        if not revisions:
+        if revisions:
+            memory.had_release = True
+        else:
             memory.uninstalled = False
         if now > memory.expected_until:
             # A person was quicker than the watch: what it shows now is what there is.
@@ -332,9 +340,13 @@ class Observer:
         if not memory.failed_known:
             memory.failed = pool.status.release.failed if pool.status.release else None
             memory.failed_known = True
-        if memory.failure and memory.failure.about != (known.spec_digest, pool.deleting):
+        if memory.failure and memory.failure.about != About(
+            known.spec_digest, pool.deleting, pool.rollback_to
+        ):
             memory.failure, memory.failures = None, 0
-        failure = memory.failure
+        failure, origin = memory.failure, memory.origin
+        if origin and not (revisions and revisions[-1].uid == origin.uid):
+            origin = memory.origin = None
         objects = watches.objects_of(release)
         fields = fields_digest(revisions[-1].number, objects) if revisions else ""
         if memory.fields_verified is None and pool.status.release:
@@ -356,6 +368,7 @@ class Observer:
             verified=memory.verified,
             purged=memory.purged,
             expected_revision=memory.expected_revision,
+            origin=origin,
             helm_ended=memory.helm_ended,
             uninstalled=memory.uninstalled,
             failed=memory.failed,

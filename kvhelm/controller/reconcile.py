@@ -8,11 +8,13 @@ from time import monotonic
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, FailedAttempt, PoolStatus
 from kvhelm.controller.act import RECHECK_EVERY, Actor
-from kvhelm.controller.decide import Policy, decide
+from kvhelm.controller.decide import decide
 from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.policy import Policy
 from kvhelm.controller.report import is_progress, merge_patch, status_for
-from kvhelm.controller.snapshot import Failure, PoolKey, Snapshot
+from kvhelm.controller.rollback import goal_for
+from kvhelm.controller.snapshot import About, Failure, PoolKey, Snapshot
 from kvhelm.controller.steps import (
     Install,
     LookAtRegistered,
@@ -21,6 +23,7 @@ from kvhelm.controller.steps import (
     PurgeMetadata,
     RemoveRegistration,
     Repair,
+    Rollback,
     Step,
     Uninstall,
     Upgrade,
@@ -35,7 +38,15 @@ from kvhelm.metadata.findings import ServiceFailed
 
 log = logging.getLogger(__name__)
 
-_ORDINARY = frozenset({Reason.UPGRADING, Reason.SCALING, Reason.SUSPENDED, Reason.DELETING})
+_ORDINARY = frozenset(
+    {
+        Reason.UPGRADING,
+        Reason.ROLLING_BACK,
+        Reason.SCALING,
+        Reason.SUSPENDED,
+        Reason.DELETING,
+    }
+)
 """Reasons for which a pool stops to be Ready because someone asked for it."""
 
 _FOR_ALL = frozenset({Reason.HELM_UNUSABLE, Reason.API_UNAVAILABLE})
@@ -47,6 +58,7 @@ _PROGRESS_EVERY = 0.25
 _ENDS_FAILURE = (
     Install,
     Upgrade,
+    Rollback,
     Uninstall,
     PurgeMetadata,
     LookAtRegistered,
@@ -122,9 +134,11 @@ class Reconciler:
             # (What blocks an uninstall may always go by itself, with the rest of its namespace.)
             self._put_off(snapshot, memory, error.reason, str(error))
             return 0
+        asked = (snapshot.spec_digest, self._policy.chart_digest)
+        spec_digest, chart_digest = goal_for(snapshot, self._policy).digests or asked
         memory.failed = FailedAttempt(
-            spec_digest=snapshot.spec_digest,
-            chart_digest=self._policy.chart_digest,
+            spec_digest=spec_digest,
+            chart_digest=chart_digest,
             reason=error.reason,
             message=str(error),
             in_the_way=error.in_the_way,
@@ -160,7 +174,7 @@ class Reconciler:
         memory.failures += 1
         delay = _RETRY.delay(memory.failures)
         memory.retry_at = asyncio.get_running_loop().time() + delay
-        about = (snapshot.spec_digest, snapshot.pool.deleting)
+        about = About(snapshot.spec_digest, snapshot.pool.deleting, snapshot.pool.rollback_to)
         # What is wrong for all pools is told once.
         told = self._told if reason in _FOR_ALL else memory.failure and memory.failure.message
         if told != message:

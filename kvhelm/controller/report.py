@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, MetadataStatus, PoolStatus, ReleaseStatus
-from kvhelm.controller.decide import Policy, is_current
 from kvhelm.controller.history import history_for
 from kvhelm.controller.last_words import Cause, first_cause
 from kvhelm.controller.left_places import left_for
 from kvhelm.controller.membership import members_for
+from kvhelm.controller.policy import Policy
 from kvhelm.controller.registered import Registered
+from kvhelm.controller.rollback import Goal, differs, goal_for, standing_stall
 from kvhelm.controller.snapshot import ABANDON, ServiceView, Snapshot, Workload
 from kvhelm.controller.steps import Recheck, Stall, Step
 from kvhelm.metadata.loss import MEND_AT_MOST_EVERY
@@ -43,17 +44,15 @@ def status_for(
     pool = snapshot.pool
     before = pool.status
     daemons = snapshot.daemons
-    spec = pool.spec
     verdicts = verdicts_for(snapshot, step, policy)
     known = _known(snapshot)
     conditions = [
         _condition(kind, verdict, known.get(kind), pool.generation, now)
         for kind, verdict in verdicts.items()
     ]
+    goal = goal_for(snapshot, policy)
     failed = snapshot.failed
-    if failed and not (
-        failed.spec_digest == snapshot.spec_digest and failed.chart_digest == policy.chart_digest
-    ):
+    if failed and failed.digests != goal.digests:
         failed = None
     current = None if snapshot.foreign else snapshot.current
     return PoolStatus(
@@ -61,14 +60,15 @@ def status_for(
         replicas=daemons.existing if daemons else 0,
         ready_replicas=daemons.ready if daemons else 0,
         selector=daemons.selector if daemons else before.selector,
-        endpoint=f"{pool.release}-rpc.{daemons.namespace}.svc:{spec.service.port}"
-        if daemons and spec
-        else None,
+        endpoint=_endpoint(snapshot, goal),
         release=ReleaseStatus(
             name=pool.release,
             revision=current.number if current else None,
             chart=chart,
             fields_digest=None if snapshot.foreign else snapshot.fields_verified,
+            pinned=goal.pinned,
+            rejected=goal.rejected,
+            held=goal.held,
             failed=failed,
         ),
         members=members_for(snapshot),
@@ -79,12 +79,26 @@ def status_for(
     )
 
 
+def _endpoint(snapshot: Snapshot, goal: Goal) -> str | None:
+    """Return where the daemons are to be reached, by the release that runs, not by the spec."""
+    current = snapshot.current
+    if snapshot.daemons is None or current is None:
+        return None
+    stamp = current.stamp
+    if goal.held and current.carried and current.carried[0] == goal.held.to:
+        stamp = current.carried[1]
+    if stamp is None or stamp.port is None or current.status != "deployed":
+        return snapshot.pool.status.endpoint
+    return f"{snapshot.pool.release}-rpc.{snapshot.daemons.namespace}.svc:{stamp.port}"
+
+
 def verdicts_for(snapshot: Snapshot, step: Step, policy: Policy) -> dict[ConditionType, Verdict]:
     """Return every condition of the pool."""
-    stalled = _stalled(snapshot, step, policy)
+    goal = goal_for(snapshot, policy)
+    stalled = _stalled(snapshot, step, policy, goal)
     scheduled = _scheduled(snapshot)
     metadata = _metadata_ready(snapshot)
-    ready = _ready(snapshot, policy, stalled, metadata, scheduled)
+    ready = _ready(snapshot, goal, stalled, metadata, scheduled)
     done = ready.status == "True" or stalled or ready.reason is Reason.SUSPENDED
     return {
         ConditionType.READY: ready,
@@ -100,7 +114,7 @@ def verdicts_for(snapshot: Snapshot, step: Step, policy: Policy) -> dict[Conditi
 
 def _ready(
     snapshot: Snapshot,
-    policy: Policy,
+    goal: Goal,
     stalled: Verdict | None,
     metadata: Verdict,
     scheduled: Verdict,
@@ -118,12 +132,18 @@ def _ready(
         return Verdict("False", snapshot.failure.reason, snapshot.failure.message)
     if snapshot.current is None:
         return Verdict("False", Reason.INSTALLING, Reason.INSTALLING.meaning)
-    if not is_current(snapshot, policy) or snapshot.daemons is None:
+    if differs(snapshot, goal) or snapshot.daemons is None:
         first = snapshot.current.number == 1 and snapshot.current.status != "deployed"
         reason = Reason.INSTALLING if first or snapshot.daemons is None else Reason.UPGRADING
+        if goal.pinned:
+            reason = Reason.ROLLING_BACK
         return Verdict("False", reason, reason.meaning)
     cause = _cause(snapshot, "daemon")
-    return _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled, cause)
+    rollout = _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled, cause)
+    if goal.pinned and rollout.status == "True":
+        at = f"{rollout.message}; at revision {goal.pinned.revision}, as spec.rollbackTo says"
+        return Verdict("True", Reason.ROLLED_BACK, at)
+    return rollout
 
 
 def _deleting(snapshot: Snapshot) -> Verdict:
@@ -175,11 +195,13 @@ def _cause(snapshot: Snapshot, component: str) -> Cause | None:
     return first_cause((pod.name, pod.last_words) for pod in pods)
 
 
-def _stalled(snapshot: Snapshot, step: Step, policy: Policy) -> Verdict | None:
+def _stalled(snapshot: Snapshot, step: Step, policy: Policy, goal: Goal) -> Verdict | None:
     if isinstance(step, Stall):
         return Verdict("True", step.reason, step.why)
     if isinstance(step, Recheck):
         return Verdict("True", Reason.OBJECT_IN_THE_WAY, step.why)
+    if stall := standing_stall(snapshot, policy, goal):
+        return Verdict("True", stall.reason, stall.why)
     daemons, refused = snapshot.daemons, snapshot.refused
     if daemons and refused and not snapshot.pool.deleting and daemons.existing < daemons.replicas:
         if "violates PodSecurity" in refused.message:
@@ -194,7 +216,7 @@ def _stalled(snapshot: Snapshot, step: Step, policy: Policy) -> Verdict | None:
         if "exceeded quota" in refused.message:
             return Verdict("True", Reason.QUOTA_EXCEEDED, refused.message)
     cause = _cause(snapshot, "daemon")
-    of_this_image = daemons and daemons.updated == daemons.existing and is_current(snapshot, policy)
+    of_this_image = daemons and daemons.updated == daemons.existing and not differs(snapshot, goal)
     if cause and cause.reason is Reason.BUILT_WITHOUT_REDIS and of_this_image:
         return Verdict("True", cause.reason, cause.message)
     return None

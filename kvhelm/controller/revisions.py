@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from kvhelm.controller.observe import Observer
 from kvhelm.helm.freeing import freeing_patch
-from kvhelm.helm.origin import description_of, is_ours
-from kvhelm.helm.releases import HEALTHY, Revision
+from kvhelm.helm.origin import Origin, origin_of
+from kvhelm.helm.releases import HEALTHY, Revision, Stamp
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import SECRETS, Object
@@ -27,6 +27,14 @@ class RevisionSecrets:
         """Note that the revision was healthy."""
         await self._patch(revision, {"metadata": {"labels": {HEALTHY: str(revision.number)}}})
 
+    async def stamp(self, revision: Revision, stamp: Stamp) -> None:
+        """Note what the revision was made from, as an upgrade of ours does."""
+        await self._patch(revision, {"metadata": {"labels": stamp.labels(revision.number)}})
+
+    async def origin(self, revision: Revision) -> Origin:
+        """Read where the revision comes from. Raises HelmFailed if it can't be read."""
+        return origin_of(await self.client.get(SECRETS, revision.secret, revision.namespace))
+
     async def unlock(self, revision: Revision, *, own_child: bool) -> bool:
         """Make a pending revision a failed one; tell whether it was done.
 
@@ -36,7 +44,7 @@ class RevisionSecrets:
         if secret["metadata"]["resourceVersion"] != revision.resource_version:
             self.observer.watches(revision.namespace).revisions.upsert(secret)
             return False
-        if own_child and revision.stamp is None and not is_ours(description_of(secret)):
+        if own_child and revision.stamp is None and not origin_of(secret).ours:
             return False
         await self._patch(revision, freeing_patch(secret, datetime.now(UTC)))
         return True

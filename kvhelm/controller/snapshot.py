@@ -14,8 +14,9 @@ from kvhelm.api.v1alpha1 import PoolSpec, parse_spec
 from kvhelm.controller.last_words import LastWords, last_words_from
 from kvhelm.controller.objects import ReleaseObject, described, release_object_from
 from kvhelm.controller.registered import Registered
+from kvhelm.helm.origin import Origin
 from kvhelm.helm.releases import Revision
-from kvhelm.values import Place, release_name
+from kvhelm.values import Place, place_digest, release_name
 
 FINALIZER = "kvcache.aibrix.ai/uninstall"
 """Keeps a deleted pool until its release is uninstalled."""
@@ -77,6 +78,11 @@ class Pool:
     def finalizers(self) -> list[str]:
         """The finalizers on it, ours and others'."""
         return list(self.raw["metadata"].get("finalizers") or [])
+
+    @property
+    def rollback_to(self) -> int | None:
+        """The revision that the spec goes back to, if any."""
+        return self.spec.rollback_to.revision if self.spec and self.spec.rollback_to else None
 
     @property
     def abandons_metadata(self) -> bool:
@@ -325,9 +331,17 @@ class Failure:
     reason: str
     """A word of the conditions, or of the findings of metadata services."""
     message: str
-    about: tuple[str, bool]
-    """Digest of the values it failed with, and whether the pool was being deleted: when one of
-    them changes it is no reason to wait any longer."""
+    about: "About"
+    """When this changes it is no reason to wait any longer."""
+
+
+class About(NamedTuple):
+    """What a step that failed was about."""
+
+    spec_digest: str
+    deleting: bool
+    rollback_to: int | None = None
+    """Revision that spec.rollbackTo named."""
 
 
 @dataclass(frozen=True)
@@ -362,6 +376,8 @@ class Snapshot:
     """Whether the pool's keys are gone from its metadata service, or none of ours."""
     expected_revision: int = 0
     """The revision that our last helm process made: the caches may still be behind it."""
+    origin: Origin | None = None
+    """Where the current revision comes from, if its payload was read since we started."""
     helm_ended: int = 0
     """The revision that our last helm process was to make, once that has ended in any way."""
     uninstalled: bool = False
@@ -401,6 +417,13 @@ class Snapshot:
     def own_objects(self) -> tuple[ReleaseObject, ...]:
         """The objects that were made for this pool, whoever else's have the labels."""
         return tuple(it for it in self.objects if it.pool_uid == self.pool.uid)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the release that runs has its metadata elsewhere than the spec says now."""
+        stamp = self.current.stamp if self.current else None
+        here = place_digest(self.service.place if self.service else None)
+        return bool(stamp and stamp.place and stamp.place != here)
 
     @property
     def foreign(self) -> bool:

@@ -98,21 +98,48 @@ class MendMetadata(MetadataStep):
 
 
 @dataclass(frozen=True)
-class Install(Step):
+class ReleaseStep(Step):
+    """A step that concerns the Helm release itself, or the Secrets of its revisions."""
+
+
+@dataclass(frozen=True)
+class Install(ReleaseStep):
     """Make the first revision; `parked` creates the StatefulSet at 0 daemons."""
 
     parked: bool
 
 
 @dataclass(frozen=True)
-class Upgrade(Step):
-    """Make the next revision."""
+class Upgrade(ReleaseStep):
+    """Make the next revision from the spec."""
 
     revision: int
 
 
 @dataclass(frozen=True)
-class Unlock(Step):
+class Rollback(ReleaseStep):
+    """Make the next revision, a copy of an earlier one."""
+
+    to: int
+    revision: int
+
+
+@dataclass(frozen=True)
+class ReadOrigin(ReleaseStep):
+    """Find out where the current revision comes from, since its labels don't tell."""
+
+    before_report = True
+
+
+@dataclass(frozen=True)
+class StampRevision(ReleaseStep):
+    """Note on the current revision, a rollback, what it was made from."""
+
+    before_report = True
+
+
+@dataclass(frozen=True)
+class Unlock(ReleaseStep):
     """Free the current revision, which a killed helm has left pending.
 
     `own_child`: known from our own process that has ended, whatever the clock says.
@@ -130,7 +157,7 @@ class Scale(Step):
 
 
 @dataclass(frozen=True)
-class MarkHealthy(Step):
+class MarkHealthy(ReleaseStep):
     """Note on the current revision that all of its daemons are ready."""
 
     before_report = True
@@ -155,14 +182,14 @@ class ReplaceStuckPod(Step):
 
 
 @dataclass(frozen=True)
-class PruneHistory(Step):
+class PruneHistory(ReleaseStep):
     """Delete the Secrets of the oldest revisions."""
 
     secrets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Uninstall(Step):
+class Uninstall(ReleaseStep):
     """Uninstall the release with its history."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kvhelm.api.conditions import Reason
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.errors import HelmFailed
+from kvhelm.helm.origin import rollback_description
 from kvhelm.helm.process import GRACE, HelmProcess
 from kvhelm.helm.releases import Stamp
 
@@ -90,6 +91,20 @@ class Helm:
                 *(["--skip-schema-validation"] if chart.own else []),
             ],
             json.dumps(values).encode(),
+        )
+
+    async def rollback(self, release: str, namespace: str, to: int, why: str) -> None:
+        """Make the next revision, a copy of revision `to`.
+
+        Its labels are those of `to`; its description says that it is ours, and why.
+        """
+        await self._run(
+            [
+                *("rollback", release, str(to), "--namespace", namespace),
+                *("--description", rollback_description(to, why)),
+                *("--history-max", "0"),
+                *("--server-side=true", "--force-conflicts"),
+            ]
         )
 
     async def uninstall(self, release: str, namespace: str) -> None:

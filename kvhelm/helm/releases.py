@@ -20,6 +20,9 @@ SECRET_TYPE = "helm.sh/release.v1"  # noqa: S105
 SPEC_DIGEST = "kvcache.aibrix.ai/spec-digest"
 CHART_DIGEST = "kvcache.aibrix.ai/chart-digest"
 CHART = "kvcache.aibrix.ai/chart"
+PARKED = "kvcache.aibrix.ai/parked"
+PORT = "kvcache.aibrix.ai/port"
+PLACE = "kvcache.aibrix.ai/place"
 STAMP = "kvcache.aibrix.ai/stamp"
 POOL_UID = "kvcache.aibrix.ai/pool-uid"
 HEALTHY = "kvcache.aibrix.ai/healthy"
@@ -36,6 +39,12 @@ class Stamp:
     pool_uid: str
     chart: str = ""
     """NAME-VERSION of the chart; empty if it is not known."""
+    parked: bool = False
+    """Whether it holds the daemons at 0 itself: a rollback to it would end them."""
+    port: int | None = None
+    """Port of the client Service, if it is known."""
+    place: str = ""
+    """Digest of where its metadata lies; empty if it is not known."""
 
     @property
     def digests(self) -> Digests:
@@ -52,6 +61,9 @@ class Stamp:
             CHART: chart,
             POOL_UID: self.pool_uid,
             STAMP: str(revision),
+            **({PARKED: str(revision)} if self.parked else {}),
+            **({PORT: str(self.port)} if self.port else {}),
+            **({PLACE: self.place} if self.place else {}),
         }
 
 
@@ -72,6 +84,10 @@ class Revision:
     resource_version: str = ""
     healthy: bool = False
     """Whether all daemons of this very revision have been ready once."""
+    uid: str = ""
+    """Of the Secret: numbers begin anew when a release is installed again."""
+    carried: "tuple[int, Stamp] | None" = None
+    """If it is not ours: the revision of ours whose labels it carries, and what they say."""
 
     @property
     def pending(self) -> bool:
@@ -87,6 +103,7 @@ def revision_from(secret: Mapping[str, Any]) -> Revision | None:
     if labels.get("owner") != "helm" or not version.isdigit():
         return None
     created = datetime.fromisoformat(metadata["creationTimestamp"])
+    stamped, stamp = labels.get(STAMP, ""), _stamp_from(labels)
     return Revision(
         namespace=metadata["namespace"],
         release=labels["name"],
@@ -94,12 +111,14 @@ def revision_from(secret: Mapping[str, Any]) -> Revision | None:
         status=labels.get("status", "unknown"),
         secret=metadata["name"],
         pool_uid=labels.get(POOL_UID),
-        stamp=_stamp_from(labels) if labels.get(STAMP) == version else None,
+        stamp=stamp if stamped == version else None,
         created=created,
         # The first writing of a revision has createdAt alone.
         modified=_time(labels.get("modifiedAt") or labels.get("createdAt")) or created,
         resource_version=metadata["resourceVersion"],
         healthy=labels.get(HEALTHY) == version,
+        uid=metadata.get("uid", ""),
+        carried=(int(stamped), stamp) if stamped != version and stamped.isdigit() else None,
     )
 
 
@@ -109,6 +128,9 @@ def _stamp_from(labels: Mapping[str, str]) -> Stamp:
         labels.get(CHART_DIGEST, ""),
         labels.get(POOL_UID, ""),
         labels.get(CHART, ""),
+        labels.get(PARKED, "") == labels.get(STAMP),
+        int(port) if (port := labels.get(PORT, "")).isdigit() else None,
+        labels.get(PLACE, ""),
     )
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kvhelm.controller.decide import Policy
 from kvhelm.controller.objects import ReleaseObject
+from kvhelm.controller.policy import Policy
 from kvhelm.controller.snapshot import (
     ABANDON,
     FINALIZER,
@@ -67,9 +67,16 @@ def revision(
     ours: bool = True,
     uid: str | None = UID,
     healthy: bool = False,
+    parked: bool = False,
+    port: int = 9600,
+    copy_of: int = 0,
     age: float = 0,
 ) -> Revision:
-    """A revision that was made, and last written, `age` seconds ago."""
+    """A revision that was made, and last written, `age` seconds ago.
+
+    `copy_of`: what is not ours carries the labels of that revision of ours on.
+    """
+    stamp = Stamp(spec, chart, uid or "", f"kvcachepool-{copy_of or number}", parked, port)
     return Revision(
         namespace="ns",
         release="p",
@@ -77,7 +84,8 @@ def revision(
         status=status,
         secret=f"sh.helm.release.v1.p.v{number}",
         pool_uid=uid,
-        stamp=Stamp(spec, chart, uid or "", f"kvcachepool-{number}") if ours else None,
+        stamp=stamp if ours else None,
+        carried=(copy_of, stamp) if copy_of and not ours else None,
         created=NOW - timedelta(seconds=age),
         modified=NOW - timedelta(seconds=age),
         healthy=healthy,

@@ -1,6 +1,7 @@
 """Every hard case of a release is a row here: a picture, and the one step that it asks for."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +10,27 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
-from kvhelm.controller.snapshot import Failure, Pod, Snapshot, Trouble
-from tests.unit.pools import POLICY, made, pod, pool, revision, running, service, snapshot, workload
+from kvhelm.controller.snapshot import About, Failure, Pod, Snapshot, Trouble
+from kvhelm.helm.origin import Origin
+from kvhelm.helm.releases import Revision
+from tests.unit.pools import (
+    NOW,
+    POLICY,
+    made,
+    pod,
+    pool,
+    revision,
+    running,
+    service,
+    snapshot,
+    workload,
+)
 
 FAILED = FailedAttempt(
     spec_digest="spec-1", chart_digest="chart-1", reason="ObjectRefused", message="no"
 )
 IN_THE_WAY = FAILED.model_copy(update={"reason": "ObjectInTheWay", "in_the_way": "Service/p"})
-AWAY = Failure(Reason.API_UNAVAILABLE, "away", ("spec-1", False))
+AWAY = Failure(Reason.API_UNAVAILABLE, "away", About("spec-1", deleting=False))
 
 TAKEN = Trouble("PrefixTaken", "choose another prefix", blocks=True)
 COMPACTS_NEVER = Trouble("AutoCompactionOff", "turn it on", blocks=False)
@@ -35,6 +49,82 @@ def stuck(*pods: Pod, **more: Any) -> Snapshot:
         (revision(1),),
         (workload(replicas=len(pods), ready=0, updated=0, **more),),
         pods,
+    )
+
+
+THEIR_UPGRADE = Origin("", None, ours=False)
+THEIR_ROLLBACK = Origin("", 2, ours=False)
+OUR_ROLLBACK = Origin("", 1, ours=True)
+PIN = {"revision": 1, "specDigest": "spec-0", "chartDigest": "chart-1"}
+REJECTED = {
+    "revision": 2,
+    "specDigest": "spec-1",
+    "chartDigest": "chart-1",
+    "message": "Revision 2 made no progress for 600 s.",
+}
+
+
+def release(**status: Any) -> dict[str, Any]:
+    return {"release": {"name": "p", **status}}
+
+
+def turned(kind: str, state: str, *, seconds_ago: float) -> dict[str, Any]:
+    """The status in which a condition turned so long ago."""
+    condition = {"type": kind, "status": state, "reason": "R", "observedGeneration": 1}
+    time = (NOW - timedelta(seconds=seconds_ago)).isoformat()
+    return {"conditions": [{**condition, "lastTransitionTime": time}]}
+
+
+def bad(
+    age: float, more: dict[str, Any] | None = None, status: Any = None, **spec: Any
+) -> Snapshot:
+    """A pool whose upgrade was made `age` seconds ago, and whose daemon did not get ready."""
+    return snapshot(
+        pool({**(more or {}), **spec}, status={**(status or {}), **(CLAIMED if more else {})}),
+        (revision(1, spec="spec-0", healthy=True), revision(2, age=age)),
+        (workload(ready=0),),
+        (pod(ready=False, age=age),),
+    )
+
+
+def back(bad: int, after: tuple[Revision, ...] = (), **more: Any) -> Snapshot:
+    """A pool whose upgrade was rejected, and the revisions that were made since."""
+    first = (revision(1, spec="spec-0", healthy=True), revision(bad, age=700))
+    unready: dict[str, Any] = {"workloads": (workload(ready=0),), "pods": (pod(ready=False),)}
+    return snapshot(
+        pool(status=release(rejected=REJECTED)), (*first, *after), **{**unready, **more}
+    )
+
+
+def pinned(
+    to: int, after: tuple[Revision, ...] = (), pin: Any = None, spec: Any = None
+) -> Snapshot:
+    """A pool that goes back to a revision, and the revisions that were made since."""
+    known = release(pinned=pin) if pin else {}
+    return snapshot(
+        pool({"rollbackTo": {"revision": to}, **(spec or {})}, status=known),
+        (revision(1, spec="spec-0"), revision(2, healthy=True), *after),
+    )
+
+
+def held(
+    last: Revision | None = None,
+    *,
+    origin: Any = THEIR_ROLLBACK,
+    known: bool = False,
+    target: int = 0,
+) -> Snapshot:
+    """A pool that someone took back with helm."""
+    status = release(held={"revision": 3, "to": 2, "specDigest": "spec-1"}) if known else {}
+    return snapshot(
+        pool(status=status),
+        (
+            revision(1),
+            revision(2, spec="spec-0"),
+            last or revision(3, ours=False, copy_of=2, spec="spec-0"),
+        ),
+        (workload(),),
+        origin=replace(origin, target=target) if target else origin,
     )
 
 
@@ -105,9 +195,17 @@ ROWS = {
         snapshot(revisions=(revision(1, "failed"),)),
         steps.Upgrade,
     ),
-    "someone else's revision is put right": (
+    "someone else's revision is looked at": (
         snapshot(revisions=(revision(1), revision(2, ours=False))),
+        steps.ReadOrigin,
+    ),
+    "and put right": (
+        snapshot(revisions=(revision(1), revision(2, ours=False)), origin=THEIR_UPGRADE),
         steps.Upgrade,
+    ),
+    "one that can't be read is read again later": (
+        snapshot(revisions=(revision(2, ours=False),), failure=AWAY, retry_in=4),
+        steps.Wait,
     ),
     "the current revision is the highest, not the one labelled deployed": (
         snapshot(revisions=(revision(1), revision(2, "failed", spec="spec-0"))),
@@ -152,7 +250,9 @@ ROWS = {
         steps.Nothing,
     ),
     "a revision of someone else is not called healthy": (
-        snapshot(revisions=(revision(1, ours=False),), workloads=(workload(),)),
+        snapshot(
+            revisions=(revision(2, ours=False),), workloads=(workload(),), origin=THEIR_UPGRADE
+        ),
         steps.Upgrade,
     ),
     "nor one that failed half-way": (
@@ -177,27 +277,244 @@ ROWS = {
     ),
     "one that is ready is replaced by the StatefulSet itself": (
         stuck(pod("p-0", template="t0"), pod("p-1", ready=False)),
-        steps.Nothing,
+        steps.Wait,
     ),
     "one of the current template may still get ready": (
         stuck(pod("p-0", ready=False)),
-        steps.Nothing,
+        steps.Wait,
     ),
     "another one would be no better while a new one is not ready": (
         stuck(pod("p-0", template="t0", ready=False), pod("p-1", ready=False)),
-        steps.Nothing,
+        steps.Wait,
     ),
     "one at a time": (
         stuck(pod("p-0", template="t0", ready=False), pod("p-1", ending=True)),
-        steps.Nothing,
+        steps.Wait,
     ),
     "not before the StatefulSet controller has seen the new template": (
         stuck(pod("p-0", template="t0", ready=False), observed=False),
-        steps.Nothing,
+        steps.Wait,
     ),
     "nor while there is another release to be made": (
         replace(
             stuck(pod("p-0", template="t0", ready=False)), revisions=(revision(1, spec="spec-0"),)
+        ),
+        steps.Upgrade,
+    ),
+    # upgrades that do not get on
+    "daemons get their time": (bad(599), steps.Wait),
+    "but not for ever": (bad(600), steps.Rollback),
+    "the spec says how long": (bad(60, upgrade={"progressDeadlineSeconds": 60}), steps.Rollback),
+    "or that it stays": (bad(600, upgrade={"onFailure": "Keep"}), steps.Stall),
+    "nothing healthy before it, nothing to go back to": (
+        replace(bad(600), revisions=(revision(1), revision(2, age=600))),
+        steps.Stall,
+    ),
+    "a first install stays for inspection": (
+        replace(bad(600), revisions=(revision(1, age=600),)),
+        steps.Stall,
+    ),
+    "a revision that was healthy is no bad upgrade": (
+        replace(bad(600), revisions=(revision(1), revision(2, healthy=True, age=600))),
+        steps.Nothing,
+    ),
+    "the same as a healthy one is no bad upgrade either": (
+        replace(bad(600), revisions=(revision(1, healthy=True), revision(2, age=600))),
+        steps.Stall,
+    ),
+    "each daemon that gets ready is progress": (
+        replace(bad(600), pods=(pod("p-0"), pod("p-1", ready=False, age=5))),
+        steps.Wait,
+    ),
+    "what pods lack that the upgrade left alone is no fault of it": (
+        replace(bad(600), pods=(pod("p-0", ready=False, age=700),)),
+        steps.Nothing,
+    ),
+    "nor is a metadata service that is away": (
+        replace(bad(600, EXTERNAL), service=service(healthy=False)),
+        steps.Nothing,
+    ),
+    "a pool at zero has nothing that could get ready": (
+        replace(bad(600, replicas=0), workloads=(workload(replicas=0),), pods=()),
+        steps.Nothing,
+    ),
+    "time that it was suspended does not count": (
+        bad(600, status=turned("Ready", "False", seconds_ago=10)),
+        steps.Wait,
+    ),
+    "what was given up is not waited for again": (back(2), steps.Rollback),
+    "also when it was cut off in the middle": (
+        back(2, (revision(3, "failed", ours=False),)),
+        steps.Rollback,
+    ),
+    "a rollback of ours is known by what it says": (
+        back(2, (revision(3, ours=False, copy_of=1),)),
+        steps.ReadOrigin,
+    ),
+    "and stamped": (
+        back(2, (revision(3, ours=False, copy_of=1),), origin=OUR_ROLLBACK),
+        steps.StampRevision,
+    ),
+    "there it stays": (back(2, (revision(3, spec="spec-0"),)), steps.Stall),
+    "healthy again": (
+        back(2, (revision(3, spec="spec-0"),), workloads=(workload(),)),
+        steps.MarkHealthy,
+    ),
+    "the pod that broke is in the way of the rollback too": (
+        back(
+            2,
+            (revision(3, spec="spec-0"),),
+            workloads=(workload(ready=0, updated=0),),
+            pods=(pod(template="t0", ready=False),),
+        ),
+        steps.ReplaceStuckPod,
+    ),
+    "it goes on being scaled": (
+        back(2, (revision(3, spec="spec-0"),), workloads=(workload(replicas=3),)),
+        steps.Scale,
+    ),
+    "what someone else makes of it is gone back from again": (
+        back(
+            2,
+            (revision(3, spec="spec-0", healthy=True), revision(4, ours=False)),
+            origin=THEIR_UPGRADE,
+        ),
+        steps.Rollback,
+    ),
+    "a changed spec ends it": (
+        replace(back(2, (revision(3, spec="spec-0"),)), spec_digest="spec-2"),
+        steps.Upgrade,
+    ),
+    "so does the spec of before, which runs already": (
+        replace(
+            back(2, (revision(3, spec="spec-0", healthy=True),)),
+            spec_digest="spec-0",
+        ),
+        steps.Nothing,
+    ),
+    "so does a person who uninstalls it": (replace(back(2), revisions=()), steps.Install),
+    "a history cut by hand leaves nothing to go back to": (
+        replace(back(2), revisions=(revision(2, age=700),)),
+        steps.Stall,
+    ),
+    "daemons that got ready at the last moment are good": (
+        replace(back(2), revisions=(revision(1), revision(2, healthy=True))),
+        steps.Nothing,
+    ),
+    "a rollback that can't be made is not tried again": (
+        back(2, failed=FAILED.model_copy(update={"spec_digest": "spec-0"})),
+        steps.Stall,
+    ),
+    "or later": (back(2, failure=AWAY, retry_in=4), steps.Wait),
+    # pinned by spec.rollbackTo
+    "a pinned pool goes back": (pinned(1), steps.Rollback),
+    "and stays": (pinned(1, (revision(3, spec="spec-0", healthy=True),)), steps.Nothing),
+    "whatever becomes of the rest of the spec": (
+        replace(pinned(1, (revision(3, spec="spec-0", healthy=True),)), spec_digest="spec-9"),
+        steps.Nothing,
+    ),
+    "it is scaled all the same": (
+        replace(
+            pinned(1, (revision(3, spec="spec-0", healthy=True),)),
+            workloads=(workload(replicas=3),),
+        ),
+        steps.Scale,
+    ),
+    "to what runs already there is nothing to do": (pinned(2), steps.Nothing),
+    "to a revision that is not there it can't": (pinned(7), steps.Stall),
+    "nor to one of someone else's": (
+        replace(pinned(1), revisions=(revision(1, ours=False), revision(2, healthy=True))),
+        steps.Stall,
+    ),
+    "nor without any": (replace(pinned(1), revisions=()), steps.Stall),
+    "what it was resolved to stands": (
+        replace(pinned(1, pin=PIN), revisions=(revision(2), revision(5, spec="spec-0"))),
+        steps.Nothing,
+    ),
+    "any revision that is the same will do": (
+        replace(pinned(1, pin=PIN), revisions=(revision(2, spec="spec-0"), revision(5))),
+        steps.Rollback,
+    ),
+    "another one of that number will not": (
+        replace(pinned(1, pin=PIN), revisions=(revision(1, healthy=True),)),
+        steps.Stall,
+    ),
+    "one that holds the daemons at zero would end them": (
+        replace(pinned(1), revisions=(revision(1, spec="spec-0", parked=True), revision(2))),
+        steps.Stall,
+    ),
+    "the same without that will do": (
+        replace(
+            pinned(1),
+            revisions=(
+                revision(1, spec="spec-0", parked=True),
+                revision(2, spec="spec-0"),
+                revision(3, healthy=True),
+            ),
+        ),
+        steps.Rollback,
+    ),
+    "someone else's upgrade is gone back from": (
+        replace(
+            pinned(1, (revision(3, spec="spec-0"), revision(4, ours=False))), origin=THEIR_UPGRADE
+        ),
+        steps.Rollback,
+    ),
+    "so is someone's rollback to another one": (
+        replace(
+            pinned(1, (revision(3, spec="spec-0"), revision(4, ours=False, copy_of=2))),
+            origin=THEIR_ROLLBACK,
+        ),
+        steps.Rollback,
+    ),
+    "someone's rollback to the same one is fine": (
+        replace(
+            pinned(1, (revision(3, ours=False, copy_of=1, spec="spec-0"),)),
+            origin=replace(THEIR_ROLLBACK, target=1),
+        ),
+        steps.StampRevision,
+    ),
+    "a pinned pool that does not get ready goes nowhere": (
+        replace(
+            pinned(1, (revision(3, spec="spec-0", age=9000),)),
+            workloads=(workload(ready=0),),
+            pods=(pod(ready=False, age=9000),),
+        ),
+        steps.Nothing,
+    ),
+    "suspended it does not go back": (pinned(1, spec={"suspend": True}), steps.Nothing),
+    # people with a helm command
+    "a person's rollback is held": (held(), steps.Stall),
+    "also after a restart": (held(origin=None, known=True), steps.Stall),
+    "until the spec changes": (replace(held(known=True), spec_digest="spec-9"), steps.Upgrade),
+    "a spec that was never tried is newer than the rollback": (
+        replace(held(), spec_digest="spec-9"),
+        steps.Upgrade,
+    ),
+    "a new chart is no reason to end it": (
+        replace(
+            held(known=True), revisions=(revision(2, chart="chart-0"), revision(3, ours=False))
+        ),
+        steps.Stall,
+    ),
+    "back at what the spec asks for it is fine": (
+        held(revision(3, ours=False, copy_of=1), target=1),
+        steps.StampRevision,
+    ),
+    "one that failed is put right": (
+        snapshot(revisions=(revision(1), revision(2, "failed", ours=False))),
+        steps.Upgrade,
+    ),
+    "a pool that is held is scaled": (
+        replace(held(known=True), workloads=(workload(replicas=3),)),
+        steps.Scale,
+    ),
+    # a pool that began at zero
+    "what holds the daemons at zero is left at once": (
+        snapshot(
+            pool({"replicas": 0}),
+            (revision(1, parked=True),),
+            (workload(replicas=0, helm_owns_replicas=True, kvhelm_owns_replicas=True),),
         ),
         steps.Upgrade,
     ),
@@ -423,8 +740,12 @@ ROWS = {
         steps.Nothing,
     ),
     "an uninstall that was cut off is ended": (
-        snapshot(revisions=(revision(1, "uninstalling"),)),
+        snapshot(revisions=(revision(1, "uninstalling", age=100),)),
         steps.Uninstall,
+    ),
+    "one that a person has begun is left to them": (
+        snapshot(revisions=(revision(1, "uninstalling", age=99),), helm_ended=1),
+        steps.Wait,
     ),
     "a person's uninstall is followed by an install": (
         snapshot(workloads=()),

@@ -170,9 +170,11 @@ def test_the_samples_use_every_field() -> None:
 
 def test_helm_users_leave_out_what_only_the_controller_knows() -> None:
     fields = values_schema()["properties"]
-    assert not {"suspend", "revisionHistoryLimit", "deletion"} & fields.keys()
+    assert (
+        not {"suspend", "revisionHistoryLimit", "deletion", "upgrade", "rollbackTo"} & fields.keys()
+    )
     assert "preflight" not in fields["metadata"]["properties"]
-    assert len(CONTROLLER_FIELDS) == 4
+    assert len(CONTROLLER_FIELDS) == 6
     small = {"cache": {"image": "vineyardd:1"}}
     assert complaints(values_schema(), small) == []
 

@@ -10,6 +10,7 @@ from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.controller.decide import decide
 from kvhelm.controller.report import merge_patch, status_for, verdicts_for
 from kvhelm.controller.snapshot import (
+    About,
     Failure,
     Pod,
     Pool,
@@ -18,6 +19,7 @@ from kvhelm.controller.snapshot import (
     Trouble,
     pod_from,
 )
+from kvhelm.helm.origin import Origin
 from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,7 +89,10 @@ NOT_READY = {
     ),
     "it is being deleted": (running(pool(deleting=True)), Reason.DELETING),
     "the API server is away": (
-        snapshot(failure=Failure(Reason.API_UNAVAILABLE, "away", ("spec-1", False)), retry_in=3),
+        snapshot(
+            failure=Failure(Reason.API_UNAVAILABLE, "away", About("spec-1", deleting=False)),
+            retry_in=3,
+        ),
         Reason.API_UNAVAILABLE,
     ),
 }
@@ -379,7 +384,9 @@ def test_latency_and_last_success_are_no_reason_to_write() -> None:
 
 
 def test_a_deleted_pool_says_what_its_keys_wait_for_and_how_to_let_go() -> None:
-    failure = Failure(Reason.METADATA_WAITING, "etcd:2379: Nothing answers.", ("spec-1", True))
+    failure = Failure(
+        Reason.METADATA_WAITING, "etcd:2379: Nothing answers.", About("spec-1", deleting=True)
+    )
     picture = snapshot(
         pool(EXTERNAL, deleting=True),
         verified=True,
@@ -397,6 +404,115 @@ def test_a_pool_at_zero_is_ready_and_not_available() -> None:
     assert conditions(picture)[AVAILABLE] == ("False", "ScaledToZero")
 
 
+def release(**known: Any) -> dict[str, Any]:
+    return {"release": {"name": "p", **known}}
+
+
+def test_a_pinned_pool_is_ready_at_its_revision() -> None:
+    back = pool({"rollbackTo": {"revision": 1}})
+    revisions = (revision(1, spec="spec-0"), revision(2), revision(3, spec="spec-0"))
+    picture = replace(running(back), revisions=revisions)
+    assert conditions(picture)[READY] == ("True", "RolledBack")
+    assert conditions(picture)[STALLED] == ("False", "Done")
+    assert message(picture, READY) == (
+        "1 of 1 daemon ready; at revision 1, as spec.rollbackTo says"
+    )
+    under_way = replace(picture, revisions=revisions[:2])
+    assert conditions(under_way)[READY] == ("False", "RollingBack")
+    assert conditions(under_way)[RECONCILING] == ("True", "RollingBack")
+
+
+def test_a_pin_is_remembered_and_forgotten() -> None:
+    revisions = (revision(1, spec="spec-0"), revision(2, healthy=True))
+    pin = {"revision": 1, "specDigest": "spec-0", "chartDigest": "chart-1"}
+    pinned = replace(running(pool({"rollbackTo": {"revision": 1}})), revisions=revisions)
+    assert status_of(pinned)["release"]["pinned"] == pin  # type: ignore[index]
+    unpinned = replace(running(pool(status=release(pinned=pin))), revisions=revisions)
+    assert "pinned" not in status_of(unpinned)["release"]  # type: ignore[operator]
+
+
+def test_a_revision_that_is_not_there_is_refused_with_those_that_are() -> None:
+    picture = replace(
+        running(pool({"rollbackTo": {"revision": 9}})),
+        revisions=(
+            revision(1, parked=True),
+            revision(2, "superseded", healthy=True),
+            revision(3, ours=False),
+            revision(4),
+        ),
+    )
+    assert conditions(picture)[STALLED] == ("True", "RevisionGone")
+    assert conditions(picture)[AVAILABLE] == ("True", "DaemonsServe")
+    assert message(picture, STALLED) == (
+        "spec.rollbackTo: revision 9 can't be gone back to. There are: 2 (healthy), 4; name one of "
+        "them, or remove spec.rollbackTo"
+    )
+
+
+def late(**spec: Any) -> Snapshot:
+    return replace(
+        running(pool(spec)),
+        revisions=(revision(1, spec="spec-0", healthy=True), revision(2, age=601)),
+        workloads=(workload(ready=0),),
+        pods=(pod(node=None, unschedulable="0/4 nodes", age=601),),
+    )
+
+
+def test_an_upgrade_is_remembered_as_rejected_before_it_is_taken_back() -> None:
+    said = "Revision 2 made no progress for 600 s: p-0: 0/4 nodes"
+    assert status_of(late())["release"]["rejected"] == {  # type: ignore[index]
+        "revision": 2,
+        "specDigest": "spec-1",
+        "chartDigest": "chart-1",
+        "message": said,
+    }
+    assert conditions(late())[READY] == ("False", "RolledBack")
+    assert message(late(), STALLED).startswith(f"{said} Gone back to the last healthy revision")
+
+
+def test_after_a_rollback_by_itself_the_pool_is_available_and_not_ready() -> None:
+    before = status_of(late())
+    revisions = (*late().revisions, revision(3, spec="spec-0", healthy=True))
+    picture = replace(running(pool(status=before)), revisions=revisions)
+    assert conditions(picture)[READY] == ("False", "RolledBack")
+    assert conditions(picture)[RECONCILING] == ("False", "Done")
+    assert conditions(picture)[STALLED] == ("True", "RolledBack")
+    assert conditions(picture)[AVAILABLE] == ("True", "DaemonsServe")
+    # Another spec is another matter.
+    changed = replace(picture, spec_digest="spec-2")
+    assert conditions(changed)[READY] == ("False", "Upgrading")
+    assert "rejected" not in status_of(changed)["release"]  # type: ignore[operator]
+
+
+def test_what_stays_as_it_is_says_why() -> None:
+    kept = late(upgrade={"onFailure": "Keep"})
+    assert conditions(kept)[STALLED] == ("True", "ProgressDeadlineExceeded")
+    assert "spec.upgrade.onFailure: Keep" in message(kept, STALLED)
+    assert "rejected" not in status_of(kept)["release"]  # type: ignore[operator]
+    first = replace(late(), revisions=(revision(1, age=601),))
+    assert conditions(first)[STALLED] == ("True", "ProgressDeadlineExceeded")
+    assert "0/4 nodes" in message(first, STALLED)
+
+
+def test_a_persons_rollback_is_told_and_remembered() -> None:
+    theirs = revision(3, ours=False, copy_of=1, spec="spec-0", port=9700)
+    picture = replace(
+        running(),
+        revisions=(revision(1, spec="spec-0", port=9700), revision(2), theirs),
+        origin=Origin("", 1, ours=False),
+    )
+    assert conditions(picture)[READY] == ("False", "HeldByHelmRollback")
+    assert conditions(picture)[STALLED] == ("True", "HeldByHelmRollback")
+    assert conditions(picture)[AVAILABLE] == ("True", "DaemonsServe")
+    status = status_of(picture)
+    held = {"revision": 3, "to": 1, "specDigest": "spec-1"}
+    assert status["release"]["held"] == held  # type: ignore[index]
+    # The Service that runs is what engines are told, not the spec's.
+    assert status["endpoint"] == "p-rpc.ns.svc:9700"
+    again = replace(picture, pool=pool(status=status), origin=None)
+    assert merge_patch(status, status_of(again)) == {}
+
+
 def status_of(picture: Snapshot, now: datetime = NOW) -> dict[str, object]:
     step = decide(picture, POLICY)
     return status_for(picture, step, POLICY, "kvcachepool-1", now).as_object()
@@ -407,7 +523,7 @@ def with_status(status: dict[str, object], spec: dict[str, object] | None = None
 
 
 def test_what_engines_and_autoscalers_read() -> None:
-    status = status_of(running(pool({"service": {"port": 9700}})))
+    status = status_of(replace(running(), revisions=(revision(1, healthy=True, port=9700),)))
     assert status["endpoint"] == "p-rpc.ns.svc:9700"
     assert status["selector"] == "app.kubernetes.io/component=daemon,app.kubernetes.io/instance=p"
     assert (status["replicas"], status["readyReplicas"]) == (1, 1)
