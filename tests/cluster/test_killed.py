@@ -27,7 +27,7 @@ from tests.cluster.operators import Operator, start_operator
 from tests.cluster.stories import Stories
 
 EVERY = os.environ.get("KVHELM_KILL_AT_EVERY_REQUEST") == "1"
-SIDE_BY_SIDE = 12 if EVERY else 8
+SIDE_BY_SIDE = 6
 
 OPTIONS = ("--helm-deadline", "30")
 """A release that is left pending is free when every helm must have ended: not 140 s here but 50."""
@@ -201,6 +201,7 @@ async def slots(
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("killed")  # each has six operators to itself
 @pytest.mark.parametrize("name", VERBS)
 async def test_killed_at_every_request(
     name: str,
