@@ -22,7 +22,7 @@ demo-down: $(INSTALLED) ## Stop the demo and remove every trace of it
 	@$(BIN)/kvhelm local down --name demo
 
 ##@ Work on it
-.PHONY: setup generate format check test bench
+.PHONY: setup generate format check test test-all bench
 setup: $(INSTALLED) ## The Python environment in .venv (the other targets do it by themselves)
 
 generate: $(INSTALLED) ## Write what follows from the models: schemas, CRD, chart values, tables
@@ -43,6 +43,9 @@ test: $(INSTALLED) ## Everything: checks, chart, cluster, package, documentation
 	@$(BIN)/kvhelm local tools --runtime containerd >/dev/null || $(BIN)/kvhelm local tools >/dev/null
 	@echo "==> all tests"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-all: export KVHELM_KILL_AT_EVERY_REQUEST := 1
+test-all: test ## The same, with the operator killed at every request, not at the writes alone
 
 bench: $(INSTALLED) ## Measure: 200 pools installed, idle, restarted, changed
 	@$(BIN)/python -m bench --json bench/results/latest.local.json

@@ -16,6 +16,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["KVHELM_TEST_STATE"] = tempfile.mkdtemp(prefix="kvhelm-tests-")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have to tell besides that they passed (record_property("told", ...))."""
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(f"told: {told}")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what the run started and remove its folder."""
     if hasattr(config, "workerinput"):

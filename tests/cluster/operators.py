@@ -20,7 +20,7 @@ from kvhelm.local.cluster import Cluster
 from kvhelm.local.operator import NAMESPACE, operator_command
 from kvhelm.local.processes import Process, alive, spawn, stop
 
-_START = 30.0
+_START = 120.0
 """Seconds until an operator must be ready, or do what it is waited for."""
 
 _ACCESS_REVIEWS = Resource(

@@ -27,9 +27,10 @@ from tests.cluster.operators import Operator, start_operator
 from tests.cluster.stories import Stories
 
 EVERY = os.environ.get("KVHELM_KILL_AT_EVERY_REQUEST") == "1"
-SIDE_BY_SIDE = 12 if EVERY else 8
+SIDE_BY_SIDE = 6
 
-OPTIONS = ("--helm-deadline", "10")
+OPTIONS = ("--helm-deadline", "30")
+"""A release that is left pending is free when every helm must have ended: not 140 s here but 50."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Verb:
 
     begin: Callable[[Stories], Awaitable[object]]
     ready_before: bool
-    revisions: int
-    """Of the release when nobody interrupts."""
+    gone: bool = False
+    """Whether the pool is gone when it is done, not Ready."""
 
 
 async def change(stories: Stories) -> None:
@@ -47,12 +48,12 @@ async def change(stories: Stories) -> None:
 
 
 VERBS = {
-    "install": Verb(lambda stories: stories.create("p"), ready_before=False, revisions=1),
-    "upgrade": Verb(change, ready_before=True, revisions=2),
+    "install": Verb(lambda stories: stories.create("p"), ready_before=False),
+    "upgrade": Verb(change, ready_before=True),
     "uninstall": Verb(
         lambda stories: stories.client.delete(POOLS, "p", stories.namespace),
         ready_before=True,
-        revisions=0,
+        gone=True,
     ),
 }
 
@@ -81,6 +82,7 @@ class Slot:
                 await stories.create("p")
                 await stories.ready("p")
                 await first.idles()
+            before = await stories.revisions("p")
             proxy.arm(lambda: kill(first.process.pid), at=at, writes_only=not EVERY)
             await verb.begin(stories)
             if at is None:
@@ -94,7 +96,13 @@ class Slot:
         try:
             await done(stories, verb)
             await second.idles()
-            await check(stories, verb, second)
+            await check(stories, verb, before)
+            log = second.log.read_text()
+            assert "Traceback" not in log
+            assert "is forbidden: User" not in log
+        except AssertionError as error:
+            logs = [it.log.read_text()[-3000:] for it in (first, second)]
+            raise AssertionError("\n".join([str(error), *logs])) from None
         finally:
             kill(second.process.pid)
         return Case(proxy.seen, await stories.objects("p"))
@@ -138,26 +146,26 @@ def kill(operator: int) -> None:
 
 async def done(stories: Stories, verb: Verb) -> None:
     """Wait until the pool is as the verb wants it, or gone."""
-    if verb.revisions:
-        await stories.ready("p")
-    else:
+    if verb.gone:
         await stories.gone(POOLS, "p")
+    else:
+        await stories.ready("p")
 
 
-async def check(stories: Stories, verb: Verb, operator: Operator) -> None:
-    """See that nothing is left of the interruption."""
-    log = operator.log.read_text()
-    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
-    assert "is forbidden: User" not in log
+async def check(stories: Stories, verb: Verb, before: int) -> None:
+    """See that nothing is left of the interruption; there were `before` revisions."""
+    if verb.gone:
+        assert await stories.objects("p") == {}
+        return
     found = (await stories.client.list(SECRETS, stories.namespace, metadata_only=True)).items
     revisions = sorted(found, key=lambda it: int(it["metadata"]["labels"]["version"]))
     statuses = [it["metadata"]["labels"]["status"] for it in revisions]
-    if not verb.revisions:
-        assert await stories.objects("p") == {}
-        return
     # One that was cut off stays in the history as failed; nothing is done twice.
-    assert [statuses[-1], *sorted(set(statuses[:-1]) - {"failed", "superseded"})] == ["deployed"]
-    assert verb.revisions <= len(statuses) <= verb.revisions + 1, statuses
+    assert statuses[-1] == "deployed", statuses
+    # (Superseded, where the cut came when helm had marked its predecessor so: helm then builds on
+    # the failed one.)
+    assert set(statuses[before:-1]) <= {"failed", "superseded"}, statuses
+    assert before < len(statuses) <= before + 2, statuses
     numbers = [int(it["metadata"]["labels"]["version"]) for it in revisions]
     assert numbers == list(range(1, len(numbers) + 1))
     pool = await stories.get("p")
@@ -193,6 +201,7 @@ async def slots(
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("killed")  # each has six operators to itself
 @pytest.mark.parametrize("name", VERBS)
 async def test_killed_at_every_request(
     name: str,
@@ -215,7 +224,8 @@ async def test_killed_at_every_request(
             number = numbers.get_nowait()
             try:
                 case = await slot.run(verb, namespaces[number - 1], number)
-                assert set(case.objects) - set(whole.objects) == set() or name != "uninstall"
+                left = {each for each in case.objects if not each.startswith("Secret/")}
+                assert left == {each for each in whole.objects if not each.startswith("Secret/")}
             except BaseException as error:
                 failures[number] = error
                 if isinstance(error, asyncio.CancelledError):
@@ -226,4 +236,4 @@ async def test_killed_at_every_request(
     record_property(
         "told", f"killed at {points} of {len(whole.requests)} requests of {name}: all recovered"
     )
-    assert not failures, "\n".join(f"at {n}: {error!r}" for n, error in sorted(failures.items()))
+    assert not failures, "\n".join(f"at {n}: {error}" for n, error in sorted(failures.items()))
