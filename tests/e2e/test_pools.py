@@ -115,8 +115,8 @@ async def test_an_etcd_that_lost_its_data_costs_the_cache_and_not_the_pool(pools
     await pools.own_etcd()
     await pools.create("pool")
     await pools.ready("pool")
-    (node,) = await pools.nodes("pool")
-    engine = await pools.engine("pool", node)
+    (daemon,) = await pools.pods("pool")
+    engine = await pools.engine("pool", daemon["spec"]["nodeName"])
     before = await pools.put(engine, 1)
 
     uid = await pools.kubectl("get", "pod", "etcd-0", "-o=jsonpath={.metadata.uid}")
@@ -124,7 +124,9 @@ async def test_an_etcd_that_lost_its_data_costs_the_cache_and_not_the_pool(pools
     pools.on_node(NODES[0], "sh", "-c", f"rm -r {data} && pkill -KILL --exact etcd")
     restarted = await pools.event("pool", "DaemonsRestarted")
     assert restarted["message"]
+    await pools.running(daemon["metadata"]["name"], besides=daemon["metadata"]["uid"])
     await pools.ready("pool")
+    engine = await pools.engine("pool", (await pools.nodes("pool"))[0])
     after = await pools.put(engine, 2)
     assert after != before
     assert await pools.fetch(engine, after) == 20_000
