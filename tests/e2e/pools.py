@@ -47,14 +47,17 @@ class Pools(Stories):
         await self.running(name)
         return name
 
-    async def running(self, pod: str) -> Object:
-        """Wait until a pod is ready."""
+    async def running(self, pod: str, besides: str = "") -> Object:
+        """Wait until a pod is ready; `besides` is the uid of the one that it follows."""
         return await self.wait(
             PODS,
             pod,
-            lambda found: any(
-                each["type"] == "Ready" and each["status"] == "True"
-                for each in found.get("status", {}).get("conditions", ())
+            lambda found: (
+                found["metadata"]["uid"] != besides
+                and any(
+                    each["type"] == "Ready" and each["status"] == "True"
+                    for each in found.get("status", {}).get("conditions", ())
+                )
             ),
             "to be ready",
         )

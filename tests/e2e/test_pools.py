@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from kvhelm import assets
+from kvhelm.local.realnode.images import VINEYARDD_IMAGES
 from tests.cluster.stories import PATIENCE, condition
 from tests.e2e.pools import NODES, Pools
 
@@ -88,6 +89,47 @@ async def test_an_image_that_nobody_has_is_named(pools: Pools) -> None:
     await pools.create("absent", cache={"image": "kvhelm.local/no-such-vineyardd:1"})
     message = await pools.turned("absent", "Ready", "False", "ImageUnavailable")
     assert "kvhelm.local/no-such-vineyardd:1" in message
+
+
+async def test_an_update_that_cannot_start_costs_no_other_daemon_its_objects(pools: Pools) -> None:
+    """Daemons are replaced one after the other, the last one first: the first one goes on."""
+    await pools.own_etcd()
+    await pools.create("pool", replicas=2)
+    await pools.ready("pool")
+    first = (await pools.pods("pool"))[0]
+    engine = await pools.engine("pool", first["spec"]["nodeName"])
+    key = await pools.put(engine, 4)
+
+    await pools.change("pool", cache={"image": "kvhelm.local/no-such-vineyardd:2"})
+    await pools.turned("pool", "Ready", "False", "ImageUnavailable")
+    assert await pools.fetch(engine, key) == 40_000
+
+    await pools.change("pool", cache={"image": VINEYARDD_IMAGES[0]})
+    await pools.ready("pool")
+    assert (await pools.pods("pool"))[0]["metadata"]["uid"] == first["metadata"]["uid"]
+    assert await pools.fetch(engine, key) == 40_000
+
+
+async def test_an_etcd_that_lost_its_data_costs_the_cache_and_not_the_pool(pools: Pools) -> None:
+    """Wiped where it stands: vineyardd alone would never serve again."""
+    await pools.own_etcd()
+    await pools.create("pool")
+    await pools.ready("pool")
+    (daemon,) = await pools.pods("pool")
+    engine = await pools.engine("pool", daemon["spec"]["nodeName"])
+    before = await pools.put(engine, 1)
+
+    uid = await pools.kubectl("get", "pod", "etcd-0", "-o=jsonpath={.metadata.uid}")
+    data = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/data/etcd"
+    pools.on_node(NODES[0], "sh", "-c", f"rm -r {data} && pkill -KILL --exact etcd")
+    restarted = await pools.event("pool", "DaemonsRestarted")
+    assert restarted["message"]
+    await pools.running(daemon["metadata"]["name"], besides=daemon["metadata"]["uid"])
+    await pools.ready("pool")
+    engine = await pools.engine("pool", (await pools.nodes("pool"))[0])
+    after = await pools.put(engine, 2)
+    assert after != before
+    assert await pools.fetch(engine, after) == 20_000
 
 
 async def test_a_pool_that_is_deleted_leaves_nothing_on_the_nodes(pools: Pools) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from kvhelm.errors import LocalError
 from kvhelm.local.pins import pins
-from kvhelm.local.realnode import preflight
+from kvhelm.local.realnode import preflight, traces
 from kvhelm.local.realnode.images import ETCD_IMAGE, ETCDCTL, OPERATOR_IMAGE, VINEYARDD_IMAGES
 from kvhelm.local.realnode.nodes import count_for, identities_for, nodes_of
 from kvhelm.local.realnode.oci import Image, Tree, write_image
@@ -159,3 +161,20 @@ def test_what_a_node_hides_is_told_with_its_way_out(
     (problem,) = preflight.problems(tmp_path)
     assert "kvhelm's cache (/var/lib/somebody/cache) is below /var/lib" in problem
     assert "$KVHELM_CACHE" in problem
+
+
+def test_a_process_that_stays_is_listed_before_a_disk_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path / "nodes")
+    monkeypatch.setattr(traces, "_PATIENCE", 0.0)
+    traces.ensure_gone(place)
+    code = "import sys; sys.stdin.read()"
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(place.directory)], stdin=subprocess.PIPE
+        ) as stays,
+        pytest.raises(LocalError, match=rf"this is left of them:\n  process {stays.pid} "),
+    ):
+        traces.ensure_gone(place)
+    traces.ensure_gone(place)
