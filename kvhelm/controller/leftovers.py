@@ -7,7 +7,10 @@ from kvhelm.controller.snapshot import Pod, Pool
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import Conflict, NotFound
 from kvhelm.kube.events import EventRecorder
-from kvhelm.kube.resource import PODS
+from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS
+
+_BY_KUBERNETES = (PODS, PERSISTENT_VOLUME_CLAIMS)
+"""What StatefulSets make: it has their labels, and no mark of the pool."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Leftovers:
     async def find(self, pool: Pool) -> tuple[str, ...]:
         """Return KIND/NAME of what the API server still has of the pool."""
         left = []
-        for kind in (*DRIFT_KINDS.values(), PODS):
+        for kind in (*DRIFT_KINDS.values(), *_BY_KUBERNETES):
             page = await self.client.list(
                 kind,
                 pool.key.namespace,
@@ -50,7 +53,9 @@ class Leftovers:
                 f"app.kubernetes.io/instance={pool.release}",
             )
             found = [release_object_from(kind.kind, item) for item in page.items]
-            left += [it.described for it in found if kind is PODS or it.pool_uid == pool.uid]
+            left += [
+                it.described for it in found if kind in _BY_KUBERNETES or it.pool_uid == pool.uid
+            ]
         return tuple(left)
 
 

@@ -8,6 +8,7 @@ from kvhelm.controller.snapshot import FINALIZER
 from kvhelm.kube.resource import (
     CONFIG_MAPS,
     NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SECRETS,
     SERVICES,
@@ -16,6 +17,8 @@ from kvhelm.kube.resource import (
 )
 from tests.cluster.operators import Operator
 from tests.cluster.stories import Stories, condition
+
+VOLUME = "data-p-etcd-0"
 
 
 async def test_nothing_of_a_deleted_pool_is_left(stories: Stories) -> None:
@@ -122,6 +125,21 @@ async def test_an_object_that_someone_holds_is_named(stories: Stories) -> None:
     )
     held["metadata"]["finalizers"] = None
     await stories.client.patch(SERVICES, "p-rpc", held, stories.namespace)
+    await stories.gone(POOLS, "p")
+    assert await stories.objects("p") == {}
+
+
+async def test_a_volume_that_someone_holds_is_named(stories: Stories) -> None:
+    await stories.create("p", metadata={"managed": {"storage": {"size": "1Gi"}}})
+    await stories.ready("p")
+    held: Object = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await stories.client.patch(PERSISTENT_VOLUME_CLAIMS, VOLUME, held, stories.namespace)
+    await stories.client.delete(POOLS, "p", stories.namespace)
+    await says_deleting(
+        stories, f"PersistentVolumeClaim/{VOLUME} (held by the finalizer example.com/hold)"
+    )
+    held["metadata"]["finalizers"] = None
+    await stories.client.patch(PERSISTENT_VOLUME_CLAIMS, VOLUME, held, stories.namespace)
     await stories.gone(POOLS, "p")
     assert await stories.objects("p") == {}
 
