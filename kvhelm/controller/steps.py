@@ -171,6 +171,7 @@ class Repair(Step):
     """
 
     for_helm: bool = False
+    before_report = True
 
 
 @dataclass(frozen=True)
