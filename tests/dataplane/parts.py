@@ -22,8 +22,9 @@ from tests.dataplane.install import ensure_installed
 
 HOST = "127.0.0.1"
 LOOPBACK = DialPolicy.of(allow=["127.0.0.0/8"])
-# Seconds; ends a test that would hang, and is never what a test measures.
-PATIENCE = 60.0
+# Seconds; ends a test that would hang, and is never what a test measures. (Where many tests share
+# two cores, importing vineyard alone may take 20.)
+PATIENCE = 180.0
 
 Value = TypeVar("Value")
 

@@ -87,6 +87,12 @@ async def test_what_answers_is_no_redis(start_etcd: StartEtcd, service: Service)
     assert await found(nowhere) == {Reason.UNREACHABLE}
 
 
+async def test_a_redis_that_is_away(service: Service) -> None:
+    away = service("redis", f"redis://127.0.0.1:{free_port()}")
+    assert await found(away) == {Reason.UNREACHABLE}
+    assert not (await away.probe()).healthy
+
+
 @pytest.mark.parametrize("answer", [b":none\r\n", b"HTTP/1.1 418 Teapot\r\n\r\n", b"$9\r\n", b"*1"])
 async def test_what_talks_nonsense_is_no_redis(service: Service, answer: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from kvhelm.metadata.loss import LossSign, LossWatch, Verdict, loss_signs
 from kvhelm.metadata.service import Members, MetadataService
 from tests.dataplane.conftest import Service, StartEtcd, StartPool
@@ -155,6 +157,28 @@ async def test_a_wiped_etcd_is_recognised_under_running_daemons(
     assert healed.verdict is Verdict.INTACT
 
 
+async def test_daemons_that_die_one_after_the_other_come_back(
+    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+) -> None:
+    etcd = await start_etcd()
+    shared = service("etcd", etcd[0].url)
+    pool = await start_pool(etcd, PREFIX, 2)
+    put = "o = client.put('attention'); client.persist(o); print(repr(o))"
+    get = "print(client.get_meta(vineyard.ObjectID(sys.argv[1]), sync_remote=True).typename)"
+    for number, (daemon, peer) in enumerate([pool, pool[::-1]]):
+        daemon.kill()
+        # The peer serves on meanwhile, and afterwards both know what either keeps.
+        assert "string" in peer.client(get, peer.client(put))
+        await daemon.serve()
+
+        async def joined(newest: int = number + 2) -> bool:
+            return newest in {each.instance for each in (await picture_of(shared)).members}
+
+        await until(joined)
+        assert "string" in peer.client(get, daemon.client(put))
+        assert "string" in daemon.client(get, peer.client(put))
+
+
 async def test_a_deleted_pool_leaves_its_neighbour_alone(
     start_etcd: StartEtcd, start_pool: StartPool, service: Service
 ) -> None:
@@ -194,11 +218,13 @@ async def test_a_daemon_serves_on_when_one_of_three_members_is_down(
     assert daemon.client("print(client.get(client.put('here')))") == "here"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_daemon_can_not_serve_what_preflight_refuses(
-    start_etcd: StartEtcd, start_pool: StartPool
+    start_etcd: StartEtcd, start_pool: StartPool, host: str
 ) -> None:
-    """Why AdvertisedUnreachable blocks: the endpoint is fine, and that does not help."""
-    cluster = await start_etcd(advertise=[f"http://127.0.0.1:{free_port()}"])
+    """Why AdvertisedUnreachable and AdvertisedLoopback block: the endpoint is fine, and that does
+    not help. In a pod, localhost is the pod, where nothing listens on that port either."""
+    cluster = await start_etcd(advertise=[f"http://{host}:{free_port()}"])
     (daemon,) = await start_pool(cluster, PREFIX)
     assert await daemon.ended() != 0, "it had opened its port before it knew"
     assert "please check your etcd" in daemon.said
