@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from kvhelm.cli import demo, export, local, run
+from kvhelm.cli import demo, export, history, local, rollback, run
 from kvhelm.errors import KvhelmError
 
 app = typer.Typer(
@@ -17,6 +17,8 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("run")(run.command)
 app.command("export")(export.command)
+app.command("history")(history.command)
+app.command("rollback")(rollback.command)
 app.add_typer(local.app, name="local")
 
 
