@@ -24,7 +24,7 @@ from kvhelm.local.cluster import Cluster
 from kvhelm.local.operator import NAMESPACE, install_operator
 from tests.cluster.cutting import READS, proxy_for, through
 from tests.cluster.operators import Operator, start_operator
-from tests.cluster.stories import Stories
+from tests.cluster.stories import PATIENCE, Stories
 
 EVERY = os.environ.get("KVHELM_KILL_AT_EVERY_REQUEST") == "1"
 SIDE_BY_SIDE = 6
@@ -78,19 +78,21 @@ class Slot:
         async with proxy_for(self.kubeconfig).serving() as proxy:
             kubeconfig = through(proxy, self.kubeconfig, folder / "kubeconfig")
             first = await self._start(stories, kubeconfig, folder)
-            if verb.ready_before:
-                await stories.create("p")
-                await stories.ready("p")
-                await first.idles()
-            before = await stories.revisions("p")
-            proxy.arm(lambda: kill(first.process.pid), at=at, writes_only=not EVERY)
-            await verb.begin(stories)
-            if at is None:
-                await done(stories, verb)
-                await first.idles()
-                kill(first.process.pid)
-            else:
-                await asyncio.wait_for(proxy.was_cut.wait(), 60)
+            try:
+                if verb.ready_before:
+                    await stories.create("p")
+                    await stories.ready("p")
+                    await first.idles()
+                before = await stories.revisions("p")
+                proxy.arm(lambda: kill(first), at=at, writes_only=not EVERY)
+                await verb.begin(stories)
+                if at is None:
+                    await done(stories, verb)
+                    await first.idles()
+                else:
+                    await asyncio.wait_for(proxy.was_cut.wait(), PATIENCE)
+            finally:
+                kill(first)
         await self._free_lease()
         second = await self._start(stories, self.kubeconfig, folder)
         try:
@@ -104,7 +106,7 @@ class Slot:
             logs = [it.log.read_text()[-3000:] for it in (first, second)]
             raise AssertionError("\n".join([str(error), *logs])) from None
         finally:
-            kill(second.process.pid)
+            kill(second)
         return Case(proxy.seen, await stories.objects("p"))
 
     async def _start(self, stories: Stories, kubeconfig: Path, folder: Path) -> Operator:
@@ -131,10 +133,12 @@ class Case:
     objects: dict[str, str]
 
 
-def kill(operator: int) -> None:
+def kill(operator: Operator) -> None:
     """Kill an operator and every process that it started, at once."""
+    if not operator.running:
+        return
     with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(operator)
+        process = psutil.Process(operator.process.pid)
         family = [*process.children(recursive=True), process]
         for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
