@@ -1,30 +1,24 @@
 """The benchmark: `python -m bench --help`."""
 
 import asyncio
-import os
-import platform
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-import kvhelm
 from bench import report
 from bench.bare import measure_bare
-from bench.figures import FIGURES, Environment, Figures, Memory
+from bench.environment import environment_of
+from bench.figures import FIGURES, Figures, Memory
 from bench.fleet import measure_create, measure_idle, measure_restart, measure_update
 from bench.pools import nodes_for
 from bench.report import Row
-from bench.setting import Setting, setting_on
+from bench.screen import show
+from bench.setting import setting_on
 from bench.single import measure_single
 from kvhelm.errors import KvhelmError
 from kvhelm.local.cluster import Cluster, down, up
@@ -72,7 +66,7 @@ def main(
                 etcd=etcd,
             )
         )
-        _print(console, _SUMMARY_TITLE, _summary(figures))
+        show(console, _SUMMARY_TITLE, _summary(figures))
         if json is not None:
             json.parent.mkdir(parents=True, exist_ok=True)
             json.write_bytes(FIGURES.dump_json(figures, indent=2) + b"\n")
@@ -107,38 +101,38 @@ async def _measure(
 
         with progress.during(f"one pool at a time, {single} in turn"):
             one = await measure_single(setting, single)
-        _print(console, "One pool at a time", report.single_rows(one))
+        show(console, "One pool at a time", report.single_rows(one))
 
         with progress.during(f"{pools} pools at once"):
             created = await measure_create(setting, operator, pools)
-        _print(console, f"{pools} pools at once", report.create_rows(created, pools))
+        show(console, f"{pools} pools at once", report.create_rows(created, pools))
 
         with progress.during(f"nothing to do, {idle:.0f} s"):
             rest = await measure_idle(setting, operator, idle)
-        _print(console, "Idle", report.idle_rows(rest))
+        show(console, "Idle", report.idle_rows(rest))
         scrape = await operator.scrape()
         memory = Memory(
             controller_peak=operator.peak_memory,
             controller_idle=operator.memory,
             helm_peak=int(scrape.value("kvhelm_helm_peak_memory_bytes")),
         )
-        _print(console, "Memory", report.memory_rows(memory))
+        show(console, "Memory", report.memory_rows(memory))
 
         with progress.during("a restart"):
             operator, restarted = await measure_restart(setting, operator)
-        _print(console, "Restart", report.restart_rows(restarted))
+        show(console, "Restart", report.restart_rows(restarted))
 
         with progress.during(f"an image changed in {pools} pools"):
             updated = await measure_update(setting, operator, pools)
-        _print(console, "Another image", report.fleet_rows(updated, pools))
+        show(console, "Another image", report.fleet_rows(updated, pools))
         await operator.stop()
 
         with progress.during(f"{pools} releases by helm alone"):
             bare = await measure_bare(setting, pools)
-        _print(console, "helm alone", report.bare_rows(bare))
+        show(console, "helm alone", report.bare_rows(bare))
 
         return Figures(
-            environment=_environment(setting),
+            environment=environment_of(setting),
             pools=pools,
             managed_etcd=etcd is None,
             single=one,
@@ -151,42 +145,6 @@ async def _measure(
         )
 
 
-def _environment(setting: Setting) -> Environment:
-    cluster = setting.cluster
-    return Environment(
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        cores=len(os.sched_getaffinity(0)),
-        processor=_processor(),
-        kubernetes=str(cluster.api.get("/version")["gitVersion"]),
-        helm=_output([str(cluster.helm), "version", "--template", "{{.Version}}"]),
-        python=platform.python_version(),
-        kvhelm=_version(),
-    )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _version() -> str:
-    """Return kvhelm's version, and the commit where it runs from a checkout."""
-    root = Path(__file__).parents[1]
-    commit = _output(["git", "-C", str(root), "describe", "--always", "--dirty"])
-    return f"{kvhelm.__version__} ({commit})" if commit else kvhelm.__version__
-
-
-def _output(command: Sequence[str]) -> str:
-    """Return what a program prints; nothing if it fails or is not there."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def _summary(figures: Figures) -> list[Row]:
     return [
         Row(f"{title}: {row.what}", row.measured, row.target)
@@ -194,18 +152,6 @@ def _summary(figures: Figures) -> list[Row]:
         for row in rows
         if row.target or title == report.RATIOS
     ]
-
-
-def _print(console: Console, title: str, rows: Sequence[Row]) -> None:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=True)
-    table.add_column("")
-    table.add_column("measured")
-    if any(row.target for row in rows):
-        table.add_column("target")
-    for row in rows:
-        cells = (row.what, row.measured, row.target)[: len(table.columns)]
-        table.add_row(*(escape(cell) for cell in cells))
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -165,3 +165,30 @@ class Figures:
 
 FIGURES = TypeAdapter(Figures)
 """Reads and writes them as JSON."""
+
+
+@dataclass(frozen=True)
+class MetadataFigures:
+    """One run of `bench.metadata`: many pools, whose daemons are registered in one etcd."""
+
+    environment: Environment
+    pools: int
+    all_serving: float
+    """From the first registration until the status of every pool has its daemon."""
+    joins: Spread
+    """From one daemon's registration until the status has it, while all others write."""
+    silent: Cost
+    """While no daemon writes."""
+    busy: Cost
+    """While all do."""
+    revisions: int
+    """That the daemons wrote meanwhile."""
+    etcd_requests: Mapping[str, int]
+    """Requests of kvhelm that the etcd began to serve meanwhile, by method."""
+    etcd_cpu: float
+    """Of the pools' etcd, meanwhile."""
+    controller_memory: int
+
+
+ANY_FIGURES: TypeAdapter[Figures | MetadataFigures] = TypeAdapter(Figures | MetadataFigures)
+"""Reads either as JSON."""

@@ -3,20 +3,21 @@
 Every number in bench/README.md comes from here, none is typed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from bench.figures import (
-    FIGURES,
+    ANY_FIGURES,
     Bare,
     Cost,
     Environment,
     Figures,
     Fleet,
     Memory,
+    MetadataFigures,
     Restart,
     Single,
     Spread,
@@ -24,6 +25,7 @@ from bench.figures import (
 from kvhelm.errors import KvhelmError
 
 _BEGIN = "<!-- figures: python -m bench.report -->"
+_METADATA_BEGIN = "<!-- figures of bench.metadata: python -m bench.report -->"
 _END = "<!-- end of figures -->"
 
 RATIOS = "kvhelm to helm alone"
@@ -149,6 +151,33 @@ def ratio_rows(create: Fleet, pools: int, bare: Bare) -> list[Row]:
     ]
 
 
+def metadata_rows(figures: MetadataFigures) -> list[Row]:
+    """Return what it takes to know the daemons of all pools on one etcd."""
+    silent, busy = figures.silent, figures.busy
+    between = busy.seconds / max(1, figures.etcd_requests.get("Status", 0))
+    more = busy.controller_cpu / busy.seconds - silent.controller_cpu / silent.seconds
+    return [
+        Row("all daemons registered to all in status", _seconds(figures.all_serving)),
+        Row("one registered to status", _spread(figures.joins)),
+        Row("seconds, writers silent / writing", f"{silent.seconds:.0f} / {busy.seconds:.0f}"),
+        Row("revisions a second, written by daemons", f"{figures.revisions / busy.seconds:.0f}"),
+        Row("seconds between probes of the etcd", f"{between:.1f}", "8 to 10"),
+        Row("requests of kvhelm to the etcd", _counts(figures.etcd_requests)),
+        Row("writes but the Lease's", str(silent.writes_but_lease + busy.writes_but_lease), "0"),
+        Row("helm processes", str(sum(silent.helm.values()) + sum(busy.helm.values())), "0"),
+        Row(
+            "controller, share of a core, writers silent",
+            _share(silent.controller_cpu, silent.seconds),
+        ),
+        Row(
+            "controller, share of a core, writing", _share(busy.controller_cpu, busy.seconds), "2 %"
+        ),
+        Row("- more than silent", f"{100 * more:.2f} %"),
+        Row("the etcd, share of a core, writing", _share(figures.etcd_cpu, busy.seconds)),
+        Row("controller, resident", _mebibytes(figures.controller_memory)),
+    ]
+
+
 def tables(figures: Figures) -> Iterator[tuple[str, list[Row]]]:
     """Yield every table with its title."""
     pools = figures.pools
@@ -172,22 +201,31 @@ def environment_line(environment: Environment) -> str:
     )
 
 
-def markdown_for(figures: Figures) -> str:
+def markdown_for(figures: Figures | MetadataFigures) -> str:
     """Return everything as Markdown."""
+    if isinstance(figures, MetadataFigures):
+        title = f"{figures.pools} pools on one etcd"
+        return _markdown(environment_line(figures.environment), [(title, metadata_rows(figures))])
     metadata = "an etcd in each release" if figures.managed_etcd else "an etcd of the user's own"
-    blocks = [f"{environment_line(figures.environment)} Pools with {metadata}."]
-    for title, rows in tables(figures):
+    line = f"{environment_line(figures.environment)} Pools with {metadata}."
+    return _markdown(line, list(tables(figures)))
+
+
+def _markdown(first: str, titled: Sequence[tuple[str, list[Row]]]) -> str:
+    blocks = [first]
+    for title, rows in titled:
         lines = "\n".join(f"| {row.what} | {row.measured} | {row.target} |" for row in rows)
         blocks.append(f"### {title}\n| | measured | target |\n|---|---|---|\n{lines}")
     return "\n\n".join(blocks) + "\n"
 
 
-def with_figures(text: str, figures: Figures) -> str:
+def with_figures(text: str, figures: Figures | MetadataFigures) -> str:
     """Return a text with the figures between its marks. Raises KvhelmError if it has none."""
-    before, begin, rest = text.partition(_BEGIN)
+    mark = _METADATA_BEGIN if isinstance(figures, MetadataFigures) else _BEGIN
+    before, begin, rest = text.partition(mark)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise KvhelmError(f"no place for the figures: {_BEGIN} ... {_END}")
+        raise KvhelmError(f"no place for the figures: {mark} ... {_END}")
     return f"{before}{begin}\n{markdown_for(figures)}{end}{after}"
 
 
@@ -235,7 +273,7 @@ def main(
     ] = None,
 ) -> None:
     """Render the figures of one run as Markdown."""
-    figures = FIGURES.validate_json(file.read_bytes())
+    figures = ANY_FIGURES.validate_json(file.read_bytes())
     if into is None:
         print(markdown_for(figures), end="")
     else:
