@@ -35,26 +35,38 @@ OPTIONS = ("--helm-deadline", "30")
 
 @dataclass(frozen=True)
 class Verb:
-    """What is interrupted: how it is brought about from a pool in `before`, and when it is done."""
+    """What is interrupted: how it is brought about, and when it is done."""
 
     begin: Callable[[Stories], Awaitable[object]]
-    ready_before: bool
+    before: tuple[Callable[[Stories], Awaitable[object]], ...]
+    """What came before, each until the pool was Ready."""
+    image: str = "vineyard:1"
+    """What the daemons run when it is done."""
     gone: bool = False
     """Whether the pool is gone when it is done, not Ready."""
+
+
+async def create(stories: Stories) -> None:
+    await stories.create("p")
 
 
 async def change(stories: Stories) -> None:
     await stories.change("p", cache={"image": "vineyard:2"}, service={"port": 9700})
 
 
+async def roll_back(stories: Stories) -> None:
+    await stories.change("p", rollbackTo={"revision": 1})
+
+
+async def delete(stories: Stories) -> None:
+    await stories.client.delete(POOLS, "p", stories.namespace)
+
+
 VERBS = {
-    "install": Verb(lambda stories: stories.create("p"), ready_before=False),
-    "upgrade": Verb(change, ready_before=True),
-    "uninstall": Verb(
-        lambda stories: stories.client.delete(POOLS, "p", stories.namespace),
-        ready_before=True,
-        gone=True,
-    ),
+    "install": Verb(create, before=()),
+    "upgrade": Verb(change, before=(create,), image="vineyard:2"),
+    "rollback": Verb(roll_back, before=(create, change)),
+    "uninstall": Verb(delete, before=(create,), gone=True),
 }
 
 
@@ -79,8 +91,8 @@ class Slot:
             kubeconfig = through(proxy, self.kubeconfig, folder / "kubeconfig")
             first = await self._start(stories, kubeconfig, folder)
             try:
-                if verb.ready_before:
-                    await stories.create("p")
+                for begin in verb.before:
+                    await begin(stories)
                     await stories.ready("p")
                     await first.idles()
                 before = await stories.revisions("p")
@@ -175,7 +187,7 @@ async def check(stories: Stories, verb: Verb, before: int) -> None:
     pool = await stories.get("p")
     assert pool["status"]["release"]["revision"] == numbers[-1]
     image = (await stories.daemons("p"))["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert image == pool["spec"]["cache"]["image"]
+    assert image == verb.image
 
 
 @pytest.fixture
