@@ -9,6 +9,9 @@ from kvhelm.api.status import HistoryEntry
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.helm.releases import Revision
 
+_LIMIT = 64
+"""Revisions that the status holds; only a pool that is suspended has so many."""
+
 
 def last_healthy(revisions: Sequence[Revision]) -> Revision | None:
     """Return the newest revision that was healthy once."""
@@ -27,8 +30,8 @@ def prunable(revisions: Sequence[Revision], keep: int, pinned: int = 0) -> tuple
 
 
 def history_for(snapshot: Snapshot) -> list[HistoryEntry]:
-    """Return what the status shows: every revision that helm is done with."""
-    return [_entry(each) for each in snapshot.revisions if not each.pending]
+    """Return what the status shows: every revision that helm is done with, if not too many."""
+    return [_entry(each) for each in snapshot.revisions if not each.pending][-_LIMIT:]
 
 
 def _entry(revision: Revision) -> HistoryEntry:

@@ -24,7 +24,6 @@ def progress_deadline_in(snapshot: Snapshot, policy: Policy) -> float | None:
         or daemons is None
         or daemons.replicas == 0
         or all(workload.rolled_out for workload in snapshot.workloads)
-        or not _reaches_pods(snapshot, current.created)
         or spec is None
         or spec.suspend
         or (snapshot.service and snapshot.service.healthy is False)
@@ -53,7 +52,7 @@ def _progress_since(snapshot: Snapshot, created: datetime) -> datetime:
     return max(since)
 
 
-def _reaches_pods(snapshot: Snapshot, created: datetime) -> bool:
+def reaches_pods(snapshot: Snapshot, created: datetime) -> bool:
     """Tell whether a revision made at `created` changed what pods run, as far as they tell.
 
     If not, then what they lack is nothing that another revision would mend.

@@ -11,7 +11,7 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import Held, Pin, Rejected
 from kvhelm.controller.history import last_healthy
 from kvhelm.controller.policy import Policy
-from kvhelm.controller.progress import not_ready, progress_deadline_in
+from kvhelm.controller.progress import not_ready, progress_deadline_in, reaches_pods
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import ReadOrigin, Rollback, Stall, StampRevision, Step
 
@@ -224,6 +224,8 @@ def _why_kept(snapshot: Snapshot) -> str:
         return "No revision before it that was healthy is there to go back to: change the spec."
     if current and current.stamp and back.stamp.digests == current.stamp.digests:
         return f"Revision {back.number} is the same and was healthy: the cause lies elsewhere."
+    if current and not reaches_pods(snapshot, current.created):
+        return "Its pods are those of before it: the cause lies elsewhere."
     return ""
 
 

@@ -243,11 +243,11 @@ ROWS = {
     ),
     "not before every daemon is ready": (
         snapshot(revisions=(revision(1),), workloads=(workload(ready=0),)),
-        steps.Nothing,
+        steps.Wait,
     ),
     "nor its etcd": (
         snapshot(revisions=(revision(1),), workloads=(workload(), workload("etcd", ready=0))),
-        steps.Nothing,
+        steps.Wait,
     ),
     "a revision of someone else is not called healthy": (
         snapshot(
@@ -328,7 +328,7 @@ ROWS = {
     ),
     "what pods lack that the upgrade left alone is no fault of it": (
         replace(bad(600), pods=(pod("p-0", ready=False, age=700),)),
-        steps.Nothing,
+        steps.Stall,
     ),
     "nor is a metadata service that is away": (
         replace(bad(600, EXTERNAL), service=service(healthy=False)),

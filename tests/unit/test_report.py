@@ -404,6 +404,12 @@ def test_a_pool_at_zero_is_ready_and_not_available() -> None:
     assert conditions(picture)[AVAILABLE] == ("False", "ScaledToZero")
 
 
+def test_a_history_that_others_have_made_long_is_cut() -> None:
+    revisions = tuple(revision(number, ours=False) for number in range(1, 100))
+    history = status_of(snapshot(pool({"suspend": True}), revisions=revisions))["history"]
+    assert [each["revision"] for each in history] == list(range(36, 100))  # type: ignore[attr-defined]
+
+
 def release(**known: Any) -> dict[str, Any]:
     return {"release": {"name": "p", **known}}
 
