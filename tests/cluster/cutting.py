@@ -55,7 +55,7 @@ class CuttingProxy:
             timeout=aiohttp.ClientTimeout(total=None),
         ) as self._session:
             runner = web.ServerRunner(
-                web.Server(self._handle, access_log=None),
+                web.Server(self._handle, handler_cancellation=True, access_log=None),
                 handle_signals=False,
                 shutdown_timeout=_SHUTDOWN,
             )

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ from kvhelm.local.cluster import Cluster
 from kvhelm.local.operator import NAMESPACE, install_operator
 from tests.cluster.cutting import READS, proxy_for, through
 from tests.cluster.operators import Operator, start_operator
-from tests.cluster.stories import PATIENCE, Stories
+from tests.cluster.stories import Stories
 
 EVERY = os.environ.get("KVHELM_KILL_AT_EVERY_REQUEST") == "1"
 SIDE_BY_SIDE = 6
@@ -98,11 +99,7 @@ class Slot:
                 before = await stories.revisions("p")
                 proxy.arm(lambda: kill(first), at=at, writes_only=not EVERY)
                 await verb.begin(stories)
-                if at is None:
-                    await done(stories, verb)
-                    await first.idles()
-                else:
-                    await asyncio.wait_for(proxy.was_cut.wait(), PATIENCE)
+                await first_of(proxy.was_cut.wait(), settled(stories, verb, first))
             finally:
                 kill(first)
         await self._free_lease()
@@ -119,7 +116,7 @@ class Slot:
             raise AssertionError("\n".join([str(error), *logs])) from None
         finally:
             kill(second)
-        return Case(proxy.seen, await stories.objects("p"))
+        return Case(proxy.was_cut.is_set(), proxy.seen, await stories.objects("p"))
 
     async def _start(self, stories: Stories, kubeconfig: Path, folder: Path) -> Operator:
         return await asyncio.to_thread(
@@ -141,6 +138,7 @@ class Slot:
 class Case:
     """What became of one."""
 
+    cut: bool
     requests: list[tuple[str, str]]
     objects: dict[str, str]
 
@@ -166,6 +164,25 @@ async def done(stories: Stories, verb: Verb) -> None:
         await stories.gone(POOLS, "p")
     else:
         await stories.ready("p")
+
+
+async def settled(stories: Stories, verb: Verb, operator: Operator) -> None:
+    """Wait until all is done: statuses and events are joined, so some runs write less."""
+    await done(stories, verb)
+    await operator.idles()
+
+
+async def first_of(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of several things; raise what it raises."""
+    tasks = [asyncio.create_task(each) for each in awaited]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in ended:
+        task.result()
 
 
 async def check(stories: Stories, verb: Verb, before: int) -> None:
@@ -233,13 +250,16 @@ async def test_killed_at_every_request(
     numbers = asyncio.Queue[int]()
     for number in range(1, points + 1):
         numbers.put_nowait(number)
+    cut = 0
     failures: dict[int, BaseException] = {}
 
     async def work(slot: Slot) -> None:
+        nonlocal cut
         while not numbers.empty():
             number = numbers.get_nowait()
             try:
                 case = await slot.run(verb, namespaces[number - 1], number)
+                cut += case.cut
                 left = {each for each in case.objects if not each.startswith("Secret/")}
                 assert left == {each for each in whole.objects if not each.startswith("Secret/")}
             except BaseException as error:
@@ -250,6 +270,7 @@ async def test_killed_at_every_request(
     namespaces = [f"{name}-{tag}-{number}" for number in range(1, points + 1)]
     await asyncio.gather(*(work(slot) for slot in await slots(namespaces)))
     assert not failures, "\n".join(f"at {n}: {error}" for n, error in sorted(failures.items()))
+    assert cut >= points - 3, "hardly a run wrote as much as the first"
     left = len(whole.requests) - points
     rest = f"; {left} reads are left to make test-all" if left else ""
-    record_property("told", f"killed at {points} requests of {name}, and recovered{rest}")
+    record_property("told", f"killed at {cut} requests of {name}, and recovered{rest}")
