@@ -105,13 +105,13 @@ class Part:
         return self.log.read_text(errors="replace")
 
 
-async def listening(part: Part, port: int) -> None:
+async def listening(part: Part, port: int, host: str = HOST) -> None:
     """Wait until a part that was started accepts connections."""
 
     async def listens() -> bool:
         assert part.running, f"{part.arguments[0]} ended:\n{part.said[-3000:]}"
         try:
-            _, writer = await asyncio.open_connection(HOST, port)
+            _, writer = await asyncio.open_connection(host, port)
         except OSError:
             return False
         writer.close()
@@ -194,15 +194,16 @@ class Redis(Part):
     """A redis-server."""
 
     port: int = 0
+    host: str = HOST
 
     async def serve(self) -> None:
         """Start it and wait for its port."""
         self.start()
-        await listening(self, self.port)
+        await listening(self, self.port, self.host)
 
     @property
     def url(self) -> str:
-        return f"redis://{HOST}:{self.port}"
+        return f"redis://{self.host}:{self.port}"
 
 
 def redis_server(folder: Path, *more: str) -> Redis:

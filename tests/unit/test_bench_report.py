@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from bench.figures import (
+    ANY_FIGURES,
     FIGURES,
     Bare,
     Cost,
@@ -10,11 +11,12 @@ from bench.figures import (
     Figures,
     Fleet,
     Memory,
+    MetadataFigures,
     Restart,
     Single,
     Spread,
 )
-from bench.report import markdown_for, ratio_rows, tables, with_figures
+from bench.report import markdown_for, metadata_rows, ratio_rows, tables, with_figures
 from kvhelm.errors import KvhelmError
 
 COST = Cost(
@@ -83,3 +85,43 @@ def test_the_readme_gets_the_figures_of_the_last_run_alone() -> None:
 def test_a_text_without_a_place_for_figures_is_refused() -> None:
     with pytest.raises(KvhelmError, match="no place for the figures"):
         with_figures("nothing here", RUN)
+
+
+METADATA = MetadataFigures(
+    environment=RUN.environment,
+    pools=1000,
+    all_serving=3.0,
+    joins=FIVE,
+    silent=replace(QUIET, seconds=100.0, controller_cpu=0.1),
+    busy=replace(QUIET, seconds=100.0, controller_cpu=0.3),
+    revisions=30_000,
+    etcd_requests={"Status": 10, "Range": 10},
+    etcd_cpu=5.0,
+    controller_memory=100 << 20,
+)
+
+
+def test_either_run_is_the_same_after_it_was_written_and_read() -> None:
+    for run in (RUN, METADATA):
+        assert ANY_FIGURES.validate_json(ANY_FIGURES.dump_json(run)) == run
+
+
+def test_the_cost_of_membership_is_a_share_of_a_core() -> None:
+    rows = {row.what: row for row in metadata_rows(METADATA)}
+    assert rows["controller, share of a core, writing"].measured == "0.30 %"
+    assert rows["- more than silent"].measured == "0.20 %"
+    assert rows["seconds between probes of the etcd"].measured == "10.0"
+    assert rows["revisions a second, written by daemons"].measured == "300"
+    assert rows["writes but the Lease's"].measured == "0"
+
+
+def test_each_run_has_its_own_place_in_the_readme() -> None:
+    text = (
+        "<!-- figures: python -m bench.report -->\n<!-- end of figures -->\n"
+        "<!-- figures of bench.metadata: python -m bench.report -->\n<!-- end of figures -->\n"
+    )
+    both = with_figures(with_figures(text, RUN), METADATA)
+    assert both == with_figures(with_figures(text, METADATA), RUN)
+    assert both.count("<!-- end of figures -->") == 2
+    assert "### 1000 pools on one etcd" in both
+    assert "### helm alone" in both
