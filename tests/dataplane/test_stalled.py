@@ -3,9 +3,8 @@
 import asyncio
 
 from kvhelm.metadata.loss import loss_signs
-from kvhelm.metadata.service import Members, MetadataService
 from tests.dataplane.conftest import Service, StartEtcd, StartPool
-from tests.dataplane.parts import listening, until
+from tests.dataplane.parts import listening, registered
 
 PREFIX, UID = "/team/pool", "uid-of-mine"
 STALL = 30.0
@@ -23,7 +22,7 @@ async def test_a_stall_of_the_etcd_is_waited_out(
     shared = service("etcd", etcd.url)
     await shared.claim(PREFIX, UID)
     first, second = await start_pool([etcd], PREFIX, 2)
-    before = await registered(shared)
+    before = await registered(shared, PREFIX, 2)
     key = first.client(KEEP)
 
     etcd.pause()
@@ -47,18 +46,6 @@ async def test_a_stall_of_the_etcd_is_waited_out(
     assert "string" in found
     assert second.client(FIND, kept)
     assert first.running and second.running
-    after = await registered(shared)
+    after = await registered(shared, PREFIX, 2)
     assert [each.instance for each in after.members] == [each.instance for each in before.members]
     assert loss_signs(before, after, UID) == frozenset()
-
-
-async def registered(service: MetadataService) -> Members:
-    """Wait until both daemons have registered."""
-
-    async def both() -> Members | None:
-        members = await service.members(PREFIX)
-        return members if members and len(members.members) == 2 else None
-
-    members = await until(both)
-    assert members
-    return members
