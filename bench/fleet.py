@@ -8,7 +8,7 @@ from bench.operators import Operator
 from bench.pools import IMAGES, is_ready, manifest_for, names_for, pool_for, spec_for
 from bench.setting import Setting
 from bench.watch import watching
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 
 NAMESPACE = "bench-fleet"
 

@@ -28,7 +28,7 @@ from bench.scrape import Scrape, difference
 from bench.screen import show
 from bench.setting import Setting, setting_on
 from bench.watch import Watch, watching
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.errors import KvhelmError
 from kvhelm.kube.resource import PODS, Object
 from kvhelm.local.cluster import down, up

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import Object
 from kvhelm.local.nodes import Node
 

@@ -8,7 +8,7 @@ from bench.figures import Single, Spread
 from bench.pools import IMAGES, daemons_of, is_ready, manifest_for, pool_for, spec_for
 from bench.setting import Setting
 from bench.watch import Holds, Watch, watching
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.cache import version_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.resource import CONFIG_MAPS, SERVICES, STATEFUL_SETS, Object

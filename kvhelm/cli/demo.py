@@ -21,7 +21,7 @@ from kvhelm import assets
 from kvhelm.cli.local import Runtime
 from kvhelm.cli.tensor import show_tensor
 from kvhelm.cli.timeline import Line, Timeline
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.errors import LocalError
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound

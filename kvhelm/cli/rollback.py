@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from kvhelm.cli.history import Context, Kubeconfig, Name, Namespace, history_of, history_table
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.errors import SpecError
 from kvhelm.kube.client import Client
 from kvhelm.kube.resource import Object

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import EVENTS, PODS, Object
 
 _GOOD, _NOT_YET = "green", "yellow"

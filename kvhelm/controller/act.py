@@ -7,16 +7,12 @@ from functools import singledispatchmethod
 from kvhelm.controller.act_on_metadata import MetadataActor
 from kvhelm.controller.act_on_release import ENDING, ReleaseActor
 from kvhelm.controller.leftovers import Leftovers
-from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.memory import Memory
+from kvhelm.controller.observe import Observer
+from kvhelm.controller.pool import FINALIZER, Pool, pool_from
 from kvhelm.controller.repair import Repairer
 from kvhelm.controller.services import Services
-from kvhelm.controller.snapshot import (
-    FINALIZER,
-    REPLICAS_MANAGER,
-    Pool,
-    Snapshot,
-    pool_from,
-)
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
     DeleteStrays,
@@ -30,6 +26,8 @@ from kvhelm.controller.steps import (
     Step,
     VerifyUninstalled,
 )
+from kvhelm.controller.watches import POOLS
+from kvhelm.controller.workloads import REPLICAS_MANAGER
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.kube.client import Client

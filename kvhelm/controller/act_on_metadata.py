@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 
-from kvhelm.controller.observe import Memory
+from kvhelm.controller.memory import Memory
+from kvhelm.controller.pool import Pool
 from kvhelm.controller.services import Services
-from kvhelm.controller.snapshot import Pool, Snapshot
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,

@@ -4,9 +4,10 @@ from asyncio import get_running_loop
 from dataclasses import dataclass
 from functools import singledispatchmethod
 
-from kvhelm.controller.observe import KnownPool, Memory, Observer
+from kvhelm.controller.memory import Memory
+from kvhelm.controller.observe import Observer
 from kvhelm.controller.revisions import RevisionSecrets
-from kvhelm.controller.snapshot import Snapshot, Workload
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     Install,
     MarkHealthy,
@@ -19,6 +20,8 @@ from kvhelm.controller.steps import (
     Unlock,
     Upgrade,
 )
+from kvhelm.controller.watches import KnownPool
+from kvhelm.controller.workloads import Workload
 from kvhelm.helm.chart import Chart
 from kvhelm.helm.client import Helm
 from kvhelm.helm.releases import Stamp

@@ -10,6 +10,7 @@ from kvhelm.controller.history import prunable
 from kvhelm.controller.left_places import next_left
 from kvhelm.controller.membership import decide_membership
 from kvhelm.controller.policy import Policy
+from kvhelm.controller.pool import FINALIZER
 from kvhelm.controller.progress import progress_deadline_in
 from kvhelm.controller.rollback import (
     Goal,
@@ -19,7 +20,7 @@ from kvhelm.controller.rollback import (
     goal_for,
     standing_stall,
 )
-from kvhelm.controller.snapshot import FINALIZER, Snapshot
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     AddFinalizer,
     Claim,

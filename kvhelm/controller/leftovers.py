@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from kvhelm.controller.objects import DRIFT_KINDS, ReleaseObject, release_object_from
-from kvhelm.controller.snapshot import Pod, Pool
+from kvhelm.controller.pool import Pool
+from kvhelm.controller.workloads import Pod
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import Conflict, NotFound
 from kvhelm.kube.events import EventRecorder

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kvhelm.api.status import MemberStatus
 from kvhelm.controller.registered import Registration
-from kvhelm.controller.snapshot import Pod, Snapshot
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,
@@ -13,6 +13,7 @@ from kvhelm.controller.steps import (
     Step,
     Wait,
 )
+from kvhelm.controller.workloads import Pod
 from kvhelm.metadata.loss import LossSign, Verdict
 
 STILL = 60.0

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from kvhelm.api.conditions import ConditionType
-from kvhelm.controller.observe import KnownPool, Observer
+from kvhelm.controller.observe import Observer
+from kvhelm.controller.watches import KnownPool
 from kvhelm.kube.client import Client
 from kvhelm.kube.queue import WorkQueue
 

@@ -13,10 +13,10 @@ from kvhelm.controller.act import Actor
 from kvhelm.controller.http import serving
 from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import Observer
+from kvhelm.controller.pool import PoolKey
 from kvhelm.controller.reconcile import Reconciler
 from kvhelm.controller.services import Services
 from kvhelm.controller.settings import Settings
-from kvhelm.controller.snapshot import PoolKey
 from kvhelm.errors import KubeError
 from kvhelm.helm.chart import Chart, load_chart
 from kvhelm.helm.client import Helm

@@ -9,12 +9,14 @@ from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition, FailedAttempt, PoolStatus
 from kvhelm.controller.act import RECHECK_EVERY, Actor
 from kvhelm.controller.decide import decide
+from kvhelm.controller.memory import Memory
 from kvhelm.controller.metrics import Metrics
-from kvhelm.controller.observe import POOLS, Memory, Observer
+from kvhelm.controller.observe import Observer
 from kvhelm.controller.policy import Policy
+from kvhelm.controller.pool import PoolKey
 from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.rollback import goal_for
-from kvhelm.controller.snapshot import About, Failure, PoolKey, Snapshot
+from kvhelm.controller.snapshot import About, Failure, Snapshot
 from kvhelm.controller.steps import (
     Install,
     LookAtRegistered,
@@ -29,6 +31,7 @@ from kvhelm.controller.steps import (
     Upgrade,
     Wait,
 )
+from kvhelm.controller.watches import POOLS
 from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff

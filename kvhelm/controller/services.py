@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kvhelm.controller.decide import PREFLIGHT_EVERY
+from kvhelm.controller.pool import PoolKey
 from kvhelm.controller.registered import Register
-from kvhelm.controller.snapshot import PoolKey, ServiceView, Trouble
+from kvhelm.controller.service_view import ServiceView, Trouble
 from kvhelm.errors import MetadataError
 from kvhelm.metadata.findings import Finding, ServiceFailed
 from kvhelm.metadata.kinds import service_for

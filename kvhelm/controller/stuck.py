@@ -5,7 +5,8 @@ is not ready, not even that very pod by a template that would mend it ("forced r
 Kubernetes documentation): somebody else has to delete it.
 """
 
-from kvhelm.controller.snapshot import Pod, Snapshot
+from kvhelm.controller.snapshot import Snapshot
+from kvhelm.controller.workloads import Pod
 
 
 def stuck_pod(snapshot: Snapshot) -> Pod | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kvhelm.controller.act import RELEASE_KINDS
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from kvhelm.api.v1alpha1 import parse_spec
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.client import Client
 from kvhelm.values import Defaults, values_for
 from tests.chart.rendering import helm

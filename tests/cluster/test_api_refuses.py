@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kvhelm.api.v1alpha1 import CHART_ENV, CHART_FLAGS
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import BadRequest, Invalid
 from tests.cluster.operators import Operator

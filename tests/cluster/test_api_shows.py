@@ -3,7 +3,7 @@
 import json
 
 from kvhelm import assets
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from tests.cluster.stories import Stories
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kvhelm.controller.observe import POOLS
-from kvhelm.controller.snapshot import FINALIZER
+from kvhelm.controller.pool import FINALIZER
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import (
     CONFIG_MAPS,
     NAMESPACES,

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.client import Client
 from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import LEASES, NAMESPACES, SECRETS

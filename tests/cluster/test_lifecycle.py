@@ -1,6 +1,6 @@
 """A pool is changed and scaled: what a new revision is made for, and what it is not."""
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import PODS, STATEFUL_SETS, Object, Resource
 from tests.cluster.stories import Stories, condition, version
 

@@ -7,7 +7,7 @@ from typing import Any
 import aetcd
 import pytest
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import Object
 from tests.cluster.stories import Stories, condition
 from tests.dataplane.parts import Etcd, etcd_members, redis_server

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import LEASES, SECRETS
 from kvhelm.local.operator import NAMESPACE
 from tests.cluster.operators import Operator, may

@@ -1,6 +1,6 @@
 """A suspended pool is left alone, whatever its spec says by then."""
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from tests.cluster.stories import Stories
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvhelm.controller.observe import POOLS
+from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from kvhelm.local.cluster import Cluster, environment
 from kvhelm.local.tools import ensure_tools

@@ -6,16 +6,10 @@ from typing import Any
 
 from kvhelm.controller.objects import ReleaseObject
 from kvhelm.controller.policy import Policy
-from kvhelm.controller.snapshot import (
-    ABANDON,
-    FINALIZER,
-    Pod,
-    Pool,
-    ServiceView,
-    Snapshot,
-    Workload,
-    pool_from,
-)
+from kvhelm.controller.pool import ABANDON, FINALIZER, Pool, pool_from
+from kvhelm.controller.service_view import ServiceView
+from kvhelm.controller.snapshot import Snapshot
+from kvhelm.controller.workloads import Pod, Workload
 from kvhelm.helm.releases import Revision, Stamp
 from kvhelm.kube.ownership import Ownership
 from kvhelm.values import Place

@@ -15,9 +15,10 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
+from kvhelm.controller.pool import Pool
 from kvhelm.controller.report import status_for
 from kvhelm.controller.rollback import goal_for
-from kvhelm.controller.snapshot import Pool, Snapshot
+from kvhelm.controller.snapshot import Snapshot
 from kvhelm.helm.origin import Origin, origin_of, rollback_description
 from kvhelm.helm.releases import HEALTHY
 from tests.unit.pools import pool

@@ -10,7 +10,9 @@ from kvhelm.api.conditions import Reason
 from kvhelm.api.status import FailedAttempt
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
-from kvhelm.controller.snapshot import About, Failure, Pod, Snapshot, Trouble
+from kvhelm.controller.service_view import Trouble
+from kvhelm.controller.snapshot import About, Failure, Snapshot
+from kvhelm.controller.workloads import Pod
 from kvhelm.helm.origin import Origin
 from kvhelm.helm.releases import Revision
 from tests.unit.pools import (

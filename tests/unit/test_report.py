@@ -8,17 +8,12 @@ import pytest
 
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.controller.decide import decide
-from kvhelm.controller.report import merge_patch, status_for, verdicts_for
-from kvhelm.controller.snapshot import (
-    About,
-    Failure,
-    Pod,
-    Pool,
-    RefusedPod,
-    Snapshot,
-    Trouble,
-    pod_from,
-)
+from kvhelm.controller.pool import Pool
+from kvhelm.controller.report import merge_patch, status_for
+from kvhelm.controller.service_view import Trouble
+from kvhelm.controller.snapshot import About, Failure, Snapshot
+from kvhelm.controller.verdicts import verdicts_for
+from kvhelm.controller.workloads import Pod, RefusedPod, pod_from
 from kvhelm.helm.origin import Origin
 from tests.unit.pools import POLICY, pod, pool, revision, running, service, snapshot, workload
 

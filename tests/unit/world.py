@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kvhelm.controller.policy import Policy
-from kvhelm.controller.snapshot import Pod, Workload
+from kvhelm.controller.workloads import Pod, Workload
 from kvhelm.helm.freeing import freeing_patch
 from kvhelm.helm.payload import data_for, release_from
 from kvhelm.helm.releases import PARKED, Revision, Stamp, revision_from
