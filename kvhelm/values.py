@@ -117,20 +117,25 @@ def place_for(
     return Place(kind, endpoints, own or metadata_prefix(namespace, name, uid))
 
 
-def values_for(
-    spec: PoolSpec, *, name: str, namespace: str, uid: str, defaults: Defaults
-) -> dict[str, Any]:
-    """Return the chart's values of a pool: what its spec says, the rest is the chart's default.
+def asked_for(spec: PoolSpec) -> dict[str, Any]:
+    """Return what a spec itself says of its release: its fields but those of the controller.
 
     `replicas` is no part of a release: the controller writes it to the StatefulSet.
     """
-    values: dict[str, Any] = spec.model_dump(
+    return spec.model_dump(
         mode="json",
         by_alias=True,
         exclude_unset=True,
         exclude_none=True,
         exclude=CONTROLLER_FIELDS | {"replicas": True},
     )
+
+
+def values_for(
+    spec: PoolSpec, *, name: str, namespace: str, uid: str, defaults: Defaults
+) -> dict[str, Any]:
+    """Return the chart's values of a pool: what its spec says, the rest is the chart's default."""
+    values = asked_for(spec)
     scheduler = dict(values.get("scheduler", {}))
     if defaults.gpu_type_label and "gpuType" in scheduler:
         scheduler.setdefault("gpuTypeLabel", defaults.gpu_type_label)

@@ -89,7 +89,7 @@ class ReleaseStatus(Part):
     revision: Annotated[int, Field(ge=0)] | None = None
     """The current revision; none before the first install."""
     chart: Annotated[str, StringConstraints(max_length=128)] | None = None
-    """Chart and version that the operator brings."""
+    """Chart and version of that revision."""
     fields_digest: Digest | None = None
     """Digest of who owned which fields of the release's objects when they were last seen to be as
     the revision applied them: after a restart nothing that still has it is compared again."""
@@ -101,6 +101,19 @@ class ReleaseStatus(Part):
     """A person's `helm rollback`, which the spec does not undo until it changes."""
     failed: FailedAttempt | None = None
     """The last attempt, if it failed for a reason that only a person can mend."""
+
+
+class RolloutStatus(Part):
+    """Where the pool stands with the chart that the operator brings."""
+
+    chart: Annotated[str, StringConstraints(max_length=128)]
+    """That chart and its version."""
+    standing: Literal[
+        "Current", "Moving", "Waiting", "Unready", "Failed", "Pinned", "Held", "Suspended"
+    ]
+    """Current: it runs it. Moving: on its way. Waiting: for its turn. Unready: moved last, since it
+    was not ready before. Failed: it failed here, and the chart goes no further. Pinned, Held,
+    Suspended: left out."""
 
 
 class HistoryEntry(Part):
@@ -191,6 +204,8 @@ class PoolStatus(Part):
     """HOST:PORT of the client Service, for VINEYARD_RPC_ENDPOINT."""
     release: ReleaseStatus | None = None
     """The Helm release."""
+    rollout: RolloutStatus | None = None
+    """The way of the operator's chart; none while the pool has a change of its own to get done."""
     history: Annotated[list[HistoryEntry], Field(max_length=64)] = []
     """Revisions of the release that are kept, the newest last."""
     metadata: MetadataStatus | None = None

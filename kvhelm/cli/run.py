@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kvhelm import assets
 from kvhelm.controller.operator import run
 from kvhelm.controller.settings import Settings
+from kvhelm.controller.waves import Waves
 from kvhelm.errors import SpecError
 from kvhelm.metadata.policy import DialPolicy
 from kvhelm.values import Defaults
@@ -62,6 +63,15 @@ def command(
         str | None,
         typer.Option(help="Pod label of the workload, for pools that set none."),
     ] = None,
+    chart_canary: Annotated[
+        int, typer.Option(min=0, help="Pools that get a new chart before all others.")
+    ] = 1,
+    chart_share: Annotated[
+        int,
+        typer.Option(
+            min=0, max=100, help="Percent of the pools that get it at a time then; 0: none."
+        ),
+    ] = 25,
     etcd_endpoint: Annotated[
         list[str],
         typer.Option(
@@ -119,6 +129,7 @@ def command(
         helm_deadline=helm_deadline,
         listen=listen,
         defaults=defaults,
+        waves=Waves(chart_canary, chart_share),
         dial=DialPolicy.of(allow_endpoint, deny_endpoint),
     )
     asyncio.run(_until_signalled(settings))

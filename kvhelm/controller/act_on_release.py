@@ -161,6 +161,7 @@ class ReleaseActor:
                 parked,
                 port=known.pool.spec.service.port if known.pool.spec else None,
                 place=place_digest(known.place),
+                asked=known.asked,
             )
             try:
                 await self.helm.upgrade(

@@ -145,7 +145,7 @@ def _decide_upkeep(snapshot: Snapshot, keep: int, goal: Goal) -> Step | None:
         )
     if repair := _repair(snapshot):
         return _retry_later(snapshot) or repair
-    if snapshot.service and snapshot.service.healthy and not snapshot.claimed:
+    if snapshot.service and snapshot.service.healthy and not snapshot.claimed and not goal.waits:
         # Installed in spite of its preflight: the place is claimed when that becomes possible.
         return _retry_later(snapshot) or _before_helm(snapshot)
     left = next_left(snapshot)

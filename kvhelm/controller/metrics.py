@@ -17,7 +17,9 @@ from prometheus_client.registry import Collector
 
 from kvhelm.api.conditions import ConditionType
 from kvhelm.controller.observe import Observer
+from kvhelm.controller.rollout import Rollout
 from kvhelm.controller.watches import KnownPool
+from kvhelm.controller.waves import Standing, State
 from kvhelm.kube.client import Client
 from kvhelm.kube.queue import WorkQueue
 
@@ -51,13 +53,18 @@ class Metrics:
         """Count one helm process."""
         self.helm_seconds.labels(verb, outcome).observe(seconds)
 
-    def watch(self, client: Client, observer: Observer, queue: WorkQueue[Any]) -> None:
+    def watch(
+        self, client: Client, observer: Observer, queue: WorkQueue[Any], rollout: Rollout
+    ) -> None:
         """Read further metrics from these whenever someone scrapes."""
-        self.registry.register(_Live(client, observer, queue))
+        self.registry.register(_Live(client, observer, queue, rollout))
 
 
 class _Live(Collector):
-    def __init__(self, client: Client, observer: Observer, queue: WorkQueue[Any]) -> None:
+    def __init__(
+        self, client: Client, observer: Observer, queue: WorkQueue[Any], rollout: Rollout
+    ) -> None:
+        self._rollout = rollout
         self._client = client
         self._observer = observer
         self._queue = queue
@@ -102,6 +109,21 @@ class _Live(Collector):
         for state, count in states.items():
             members.add_metric([state], count)
         yield members
+
+        plan = self._rollout.plan
+        chart = GaugeMetricFamily(
+            "kvhelm_chart_rollout_pools",
+            "Pools by where they stand with the operator's chart",
+            labels=["standing"],
+        )
+        for standing in Standing:
+            chart.add_metric([standing.value], plan.counts.get(standing, 0))
+        yield chart
+        yield GaugeMetricFamily(
+            "kvhelm_chart_rollout_halted",
+            "1 while pools wait because the operator's chart failed at another one",
+            value=int(plan.state is State.HALTED),
+        )
 
         healthy = GaugeMetricFamily(
             "kvhelm_metadata_healthy",

@@ -92,6 +92,10 @@ class Observer:
         for watches in self._watches.values():
             yield from watches.pools.values()
 
+    def keys(self) -> Iterable[PoolKey]:
+        """Yield the key of every pool that is known."""
+        return (known.pool.key for known in self.pools())
+
     def known(self, key: PoolKey) -> KnownPool | None:
         """Return a pool and its values; None if there is no such pool."""
         return self.watches(key.namespace).pools.get(key)
@@ -153,6 +157,7 @@ class Observer:
             workloads=workloads,
             pods=pods,
             now=datetime.now(UTC),
+            asked=known.asked,
             refused=self._refused(watches, workloads, pods),
             objects=objects,
             fields_verified=memory.fields_verified,

@@ -15,6 +15,7 @@ from kvhelm.controller.metrics import Metrics
 from kvhelm.controller.observe import Observer
 from kvhelm.controller.pool import PoolKey
 from kvhelm.controller.reconcile import Reconciler
+from kvhelm.controller.rollout import Rollout
 from kvhelm.controller.services import Services
 from kvhelm.controller.settings import Settings
 from kvhelm.errors import KubeError
@@ -64,7 +65,8 @@ async def _run_until_lost(settings: Settings, chart: Chart, stop: asyncio.Event)
         stack.push_async_callback(services.close)
         observer = Observer(client, settings.namespaces, settings.defaults, changed, services)
         await stack.enter_async_context(observer.watching())
-        metrics.watch(client, observer, queue)
+        rollout = Rollout(settings.waves, chart, observer.keys, changed)
+        metrics.watch(client, observer, queue, rollout)
         synced = asyncio.create_task(observer.synced(), name="wait for the caches")
         port = await stack.enter_async_context(
             serving(
@@ -86,8 +88,8 @@ async def _run_until_lost(settings: Settings, chart: Chart, stop: asyncio.Event)
             metrics.helm_ended,
         )
         actor = Actor(client, helm, chart, observer, events, services)
-        reconciler = Reconciler(observer, actor, queue, metrics)
-        await _lead(settings, stop, client, synced, queue, reconciler, metrics)
+        reconciler = Reconciler(observer, actor, queue, metrics, rollout)
+        await _lead(settings, stop, client, synced, queue, reconciler, rollout, metrics)
 
 
 async def _lead(
@@ -97,6 +99,7 @@ async def _lead(
     synced: "asyncio.Task[None]",
     queue: WorkQueue[PoolKey],
     reconciler: Reconciler,
+    rollout: Rollout,
     metrics: Metrics,
 ) -> None:
     election = LeaderElection(client, settings.lease_namespace, settings.lease_name)
@@ -113,9 +116,13 @@ async def _lead(
             return
         metrics.leader.set(1)
         lost = asyncio.create_task(election.lost.wait(), name="watch the Lease")
+        telling = asyncio.create_task(
+            rollout.tell(client, settings.lease_namespace, f"{settings.lease_name}-chart-rollout")
+        )
         working = asyncio.create_task(queue.run(reconciler.reconcile, _CONCURRENCY))
         await asyncio.wait([stopped, lost], return_when=asyncio.FIRST_COMPLETED)
         metrics.leader.set(0)
+        telling.cancel()
         if lost.done():
             # Another may lead already: whatever is in flight must end now.
             working.cancel()

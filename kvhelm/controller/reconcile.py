@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -16,6 +17,7 @@ from kvhelm.controller.policy import Policy
 from kvhelm.controller.pool import PoolKey
 from kvhelm.controller.report import is_progress, merge_patch, status_for
 from kvhelm.controller.rollback import goal_for
+from kvhelm.controller.rollout import Rollout
 from kvhelm.controller.snapshot import About, Failure, Snapshot
 from kvhelm.controller.steps import (
     Install,
@@ -32,6 +34,7 @@ from kvhelm.controller.steps import (
     Wait,
 )
 from kvhelm.controller.watches import POOLS
+from kvhelm.controller.waves import place_for
 from kvhelm.errors import KubeError, MetadataError
 from kvhelm.helm.errors import HelmFailed
 from kvhelm.kube.backoff import Backoff
@@ -80,9 +83,15 @@ class Reconciler:
     """Brings one pool a step nearer to its spec."""
 
     def __init__(
-        self, observer: Observer, actor: Actor, queue: WorkQueue[PoolKey], metrics: Metrics
+        self,
+        observer: Observer,
+        actor: Actor,
+        queue: WorkQueue[PoolKey],
+        metrics: Metrics,
+        rollout: Rollout,
     ) -> None:
         self._observer = observer
+        self._rollout = rollout
         self._actor = actor
         self._queue = queue
         self._metrics = metrics
@@ -92,7 +101,7 @@ class Reconciler:
     async def reconcile(self, key: PoolKey) -> None:
         """Observe, decide, report, act; what acting changed is looked at again at once."""
         begun = monotonic()
-        snapshot = self._observer.observe(key)
+        snapshot = self._placed(key)
         if snapshot is None:
             return
         memory = self._observer.memory[key]
@@ -130,6 +139,16 @@ class Reconciler:
             self._queue.add(key)
         elif seconds is not None:
             self._queue.add_after(key, seconds)
+
+    def _placed(self, key: PoolKey) -> Snapshot | None:
+        """Return the picture of a pool and tell the rollout of it; None if the pool is gone."""
+        snapshot = self._observer.observe(key)
+        if snapshot is None:
+            self._rollout.seen(key, None)
+            return None
+        snapshot = replace(snapshot, turn=self._rollout.admits(key))
+        self._rollout.seen(key, place_for(snapshot, self._policy))
+        return snapshot
 
     def _remember_failure(self, snapshot: Snapshot, memory: Memory, error: HelmFailed) -> float:
         """Return 0: there is something new to report, and decide knows when to try again."""

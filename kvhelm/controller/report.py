@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from kvhelm.api.conditions import ConditionType
-from kvhelm.api.status import Condition, PoolStatus, ReleaseStatus
+from kvhelm.api.status import Condition, PoolStatus, ReleaseStatus, RolloutStatus
 from kvhelm.controller.history import history_for
 from kvhelm.controller.left_places import left_for
 from kvhelm.controller.membership import members_for
@@ -19,6 +19,8 @@ from kvhelm.controller.rollback import Goal, goal_for
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import Step
 from kvhelm.controller.verdicts import Verdict, known_conditions, verdicts_for
+from kvhelm.controller.waves import Standing, standing_for
+from kvhelm.helm.releases import Revision
 
 _MESSAGE_LIMIT = 2000
 
@@ -41,6 +43,9 @@ def status_for(
     if failed and failed.digests != goal.digests:
         failed = None
     current = None if snapshot.foreign else snapshot.current
+    standing = standing_for(snapshot, policy)
+    # Until its turn comes, the pool's metadata is where it was.
+    stays = goal.waits and snapshot.elsewhere
     return PoolStatus(
         observed_generation=pool.generation,
         replicas=daemons.existing if daemons else 0,
@@ -50,19 +55,32 @@ def status_for(
         release=ReleaseStatus(
             name=pool.release,
             revision=current.number if current else None,
-            chart=chart,
+            chart=_chart_of(current),
             fields_digest=None if snapshot.foreign else snapshot.fields_verified,
             pinned=goal.pinned,
             rejected=goal.rejected,
             held=goal.held,
             failed=failed,
         ),
-        members=members_for(snapshot),
-        left=left_for(snapshot),
+        rollout=None
+        if standing is Standing.OTHER
+        else RolloutStatus(chart=chart, standing=standing.value),
+        members=before.members if stays else members_for(snapshot),
+        left=before.left if stays else left_for(snapshot),
         history=before.history if pool.deleting or snapshot.foreign else history_for(snapshot),
-        metadata=metadata_status_for(snapshot, verdicts[ConditionType.METADATA_READY]),
+        metadata=before.metadata
+        if stays
+        else metadata_status_for(snapshot, verdicts[ConditionType.METADATA_READY]),
         conditions=conditions,
     )
+
+
+def _chart_of(revision: Revision | None) -> str | None:
+    """Return the chart that a revision is of, as far as its labels tell."""
+    if revision is None:
+        return None
+    stamp = revision.stamp or (revision.carried[1] if revision.carried else None)
+    return (stamp.chart or None) if stamp else None
 
 
 def _endpoint(snapshot: Snapshot, goal: Goal) -> str | None:

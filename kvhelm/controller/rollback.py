@@ -30,11 +30,13 @@ class Goal:
     rejected: Rejected | None = None
     pin_gone: bool = False
     """Whether spec.rollbackTo names what is not there."""
+    waits: bool = False
+    """Whether it stays what it is until its turn comes to get what the operator brings."""
 
     @property
     def own(self) -> bool:
         """Whether it is what the spec asks for."""
-        return not (self.pinned or self.held or self.rejected or self.pin_gone)
+        return not (self.pinned or self.held or self.rejected or self.pin_gone or self.waits)
 
 
 def goal_for(snapshot: Snapshot, policy: Policy) -> Goal:
@@ -49,7 +51,27 @@ def goal_for(snapshot: Snapshot, policy: Policy) -> Goal:
     if rejected := _rejected_for(snapshot, policy):
         back = last_healthy(snapshot.revisions)
         return Goal(back.stamp.digests if back and back.stamp else None, rejected=rejected)
+    current = snapshot.current
+    if current and current.stamp and not snapshot.turn and is_behind(snapshot, policy):
+        return Goal(current.stamp.digests, waits=True)
     return Goal(asked)
+
+
+def is_behind(snapshot: Snapshot, policy: Policy) -> bool:
+    """Tell whether a pool runs what its spec asks for, but of an earlier operator.
+
+    That is with an earlier chart or earlier defaults; and not because it could not be brought on.
+    """
+    current, asked = snapshot.current, (snapshot.spec_digest, policy.chart_digest)
+    return bool(
+        current
+        and current.stamp
+        and current.status == "deployed"
+        and not current.stamp.parked
+        and current.stamp.asked == snapshot.asked
+        and current.stamp.digests != asked
+        and not (snapshot.failed and snapshot.failed.digests == asked)
+    )
 
 
 def differs(snapshot: Snapshot, goal: Goal) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kvhelm.controller.waves import Waves
 from kvhelm.metadata.policy import DialPolicy
 from kvhelm.values import Defaults
 
@@ -33,5 +34,7 @@ class Settings:
     """HOST:PORT of liveness, readiness and metrics."""
     defaults: Defaults = field(default_factory=Defaults)
     """Settings that take the place of chart defaults."""
+    waves: Waves = field(default_factory=Waves)
+    """How many pools a new chart comes to at a time."""
     dial: DialPolicy = field(default_factory=DialPolicy)
     """Which endpoints of metadata services may be dialled."""

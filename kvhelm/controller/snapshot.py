@@ -48,6 +48,10 @@ class Snapshot:
     pods: tuple[Pod, ...]
     now: datetime
     """The moment of the picture, UTC."""
+    asked: str = ""
+    """Digest of what the spec itself says of the release, without the operator's defaults."""
+    turn: bool = True
+    """Whether the pool may be brought on to the chart and the defaults of this operator."""
     refused: RefusedPod | None = None
     objects: tuple[ReleaseObject, ...] = ()
     """Every object of the release that is kept true."""

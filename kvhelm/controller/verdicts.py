@@ -34,7 +34,7 @@ def verdicts_for(snapshot: Snapshot, step: Step, policy: Policy) -> dict[Conditi
     goal = goal_for(snapshot, policy)
     stalled = _stalled(snapshot, step, policy, goal)
     scheduled = _scheduled(snapshot)
-    metadata = _metadata_ready(snapshot)
+    metadata = _metadata_ready(snapshot, goal)
     ready = _ready(snapshot, goal, stalled, metadata, scheduled)
     done = ready.status == "True" or stalled or ready.reason is Reason.SUSPENDED
     return {
@@ -80,6 +80,8 @@ def _ready(
     if goal.pinned and rollout.status == "True":
         at = f"{rollout.message}; at revision {goal.pinned.revision}, as spec.rollbackTo says"
         return Verdict("True", Reason.ROLLED_BACK, at)
+    if goal.waits and rollout.status == "True":
+        return Verdict("True", rollout.reason, f"{rollout.message}; a new chart comes in its turn")
     return rollout
 
 
@@ -170,7 +172,14 @@ def _available(snapshot: Snapshot) -> Verdict:
     return Verdict("False", Reason.NO_DAEMON, Reason.NO_DAEMON.meaning)
 
 
-def _metadata_ready(snapshot: Snapshot) -> Verdict:
+def _metadata_ready(snapshot: Snapshot, goal: Goal) -> Verdict:
+    if goal.waits and snapshot.elsewhere:
+        return Verdict(
+            "Unknown",
+            Reason.NOT_PROBED,
+            "The daemons use the service of the operator's earlier defaults until the pool's turn "
+            "comes; kvhelm does not look at it any more.",
+        )
     if snapshot.service:
         return _service_ready(snapshot, snapshot.service)
     etcd = snapshot.etcd

@@ -25,7 +25,7 @@ from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
 from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
-from kvhelm.values import Defaults, Place, digest, place_for, values_for
+from kvhelm.values import Defaults, Place, asked_for, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
 
@@ -40,6 +40,8 @@ class KnownPool:
     pool: Pool
     values: dict[str, Any] | None
     spec_digest: str
+    asked: str = ""
+    """Digest of what the spec itself says (values.asked_for)."""
     place: Place | None = None
     """Where its metadata lies, if in a service that the user runs."""
 
@@ -68,7 +70,7 @@ class Watches:
             identity = {"name": pool.key.name, "namespace": pool.key.namespace, "uid": pool.uid}
             values = values_for(pool.spec, **identity, defaults=defaults)
             place = place_for(pool.spec, **identity, defaults=defaults)
-            return KnownPool(pool, values, digest(values), place)
+            return KnownPool(pool, values, digest(values), digest(asked_for(pool.spec)), place)
 
         self.pools: Reflector[KnownPool] = Reflector(client, POOLS, known_pool, namespace=namespace)
         # Metadata alone: what a revision is stands in its Secret's labels.

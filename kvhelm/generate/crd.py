@@ -19,6 +19,7 @@ _COLUMNS = (
     ("Wanted", "integer", ".spec.replicas", 0, "Daemons that the spec asks for"),
     ("GPU", "string", ".spec.scheduler.gpuType", 0, "GPU type of the nodes"),
     ("Revision", "integer", ".status.release.revision", 0, "Revision of the Helm release"),
+    ("Chart", "string", ".status.rollout.standing", 0, "Whether the operator's chart is there"),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since the pool was created"),
     ("Metadata", "string", ".status.metadata.kind", 1, "Kind of the metadata service"),
     (

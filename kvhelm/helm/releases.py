@@ -23,6 +23,7 @@ CHART = "kvcache.aibrix.ai/chart"
 PARKED = "kvcache.aibrix.ai/parked"
 PORT = "kvcache.aibrix.ai/port"
 PLACE = "kvcache.aibrix.ai/place"
+ASKED = "kvcache.aibrix.ai/asked-digest"
 STAMP = "kvcache.aibrix.ai/stamp"
 POOL_UID = "kvcache.aibrix.ai/pool-uid"
 HEALTHY = "kvcache.aibrix.ai/healthy"
@@ -45,6 +46,8 @@ class Stamp:
     """Port of the client Service, if it is known."""
     place: str = ""
     """Digest of where its metadata lies; empty if it is not known."""
+    asked: str = ""
+    """Digest of the pool's own words, without the operator's defaults; empty if not known."""
 
     @property
     def digests(self) -> Digests:
@@ -64,6 +67,7 @@ class Stamp:
             **({PARKED: str(revision)} if self.parked else {}),
             **({PORT: str(self.port)} if self.port else {}),
             **({PLACE: self.place} if self.place else {}),
+            **({ASKED: self.asked} if self.asked else {}),
         }
 
 
@@ -131,6 +135,7 @@ def _stamp_from(labels: Mapping[str, str]) -> Stamp:
         labels.get(PARKED, "") == labels.get(STAMP),
         int(port) if (port := labels.get(PORT, "")).isdigit() else None,
         labels.get(PLACE, ""),
+        labels.get(ASKED, ""),
     )
 
 
