@@ -20,7 +20,6 @@ from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import Step
 from kvhelm.controller.verdicts import Verdict, known_conditions, verdicts_for
 from kvhelm.controller.waves import Standing, standing_for
-from kvhelm.helm.releases import Revision
 
 _MESSAGE_LIMIT = 2000
 
@@ -55,16 +54,14 @@ def status_for(
         release=ReleaseStatus(
             name=pool.release,
             revision=current.number if current else None,
-            chart=_chart_of(current),
+            chart=current.chart if current else None,
             fields_digest=None if snapshot.foreign else snapshot.fields_verified,
             pinned=goal.pinned,
             rejected=goal.rejected,
             held=goal.held,
             failed=failed,
         ),
-        rollout=None
-        if standing is Standing.OTHER
-        else RolloutStatus(chart=chart, standing=standing.value),
+        rollout=_rollout(standing, chart),
         members=before.members if stays else members_for(snapshot),
         left=before.left if stays else left_for(snapshot),
         history=before.history if pool.deleting or snapshot.foreign else history_for(snapshot),
@@ -75,12 +72,11 @@ def status_for(
     )
 
 
-def _chart_of(revision: Revision | None) -> str | None:
-    """Return the chart that a revision is of, as far as its labels tell."""
-    if revision is None:
+def _rollout(standing: Standing, chart: str) -> RolloutStatus | None:
+    if standing is Standing.OTHER:
         return None
-    stamp = revision.stamp or (revision.carried[1] if revision.carried else None)
-    return (stamp.chart or None) if stamp else None
+    told = Standing.CURRENT if standing is Standing.NEW else standing
+    return RolloutStatus(chart=chart, standing=told.value)
 
 
 def _endpoint(snapshot: Snapshot, goal: Goal) -> str | None:

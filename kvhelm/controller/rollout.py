@@ -105,7 +105,7 @@ def message_for(plan: Plan, chart: str) -> str:
             moving = counts.get(Standing.MOVING, 0) + len(plan.admitted)
             if not moving:
                 return f"{_pools(left)} keep what they have: the settings let no more of them move"
-            return f"{chart}: {wave}; {_pools(moving)} on their way, {left} wait or are unready"
+            return f"{chart}: {wave}; {_pools(moving)} on the way, {left - len(plan.admitted)} wait"
     failed = f"; it failed at {named}{more}" if named else ""
     return f"{chart} has come to all pools that may have it{failed}"
 

@@ -27,6 +27,8 @@ class Standing(StrEnum):
     """Where a pool stands with the chart that the operator brings."""
 
     CURRENT = "Current"
+    NEW = "New"
+    """Made with it: that proves nothing of how it comes to the others."""
     MOVING = "Moving"
     WAITING = "Waiting"
     UNREADY = "Unready"
@@ -35,7 +37,7 @@ class Standing(StrEnum):
     HELD = "Held"
     SUSPENDED = "Suspended"
     OTHER = "Other"
-    """New, changed by its user, or being deleted: no part of the waves."""
+    """Not healthy yet with what its user asked for last, or being deleted: no part of the waves."""
 
 
 class State(StrEnum):
@@ -64,8 +66,8 @@ def standing_for(snapshot: Snapshot, policy: Policy) -> Standing:
     asked = (snapshot.spec_digest, policy.chart_digest)
     if current.stamp and current.stamp.digests == asked and current.status == "deployed":
         proved = current.healthy or (snapshot.daemons and snapshot.daemons.replicas == 0)
-        if proved and current.number > 1 and not goal.rejected:
-            return Standing.CURRENT
+        if proved and not goal.rejected:
+            return Standing.CURRENT if current.number > 1 else Standing.NEW
     was_well = any(
         each.healthy
         and each.stamp

@@ -94,6 +94,12 @@ class Revision:
     """If it is not ours: the revision of ours whose labels it carries, and what they say."""
 
     @property
+    def chart(self) -> str | None:
+        """NAME-VERSION of its chart, as far as its labels tell."""
+        stamp = self.stamp or (self.carried[1] if self.carried else None)
+        return (stamp.chart or None) if stamp else None
+
+    @property
     def pending(self) -> bool:
         """Tell whether helm works on it, or was killed while it did."""
         return self.status in PENDING

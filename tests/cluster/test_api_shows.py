@@ -35,11 +35,20 @@ async def test_people_see_pools_where_they_look(stories: Stories) -> None:
     await stories.ready("mine")
     head, line = (await stories.kubectl("get", "kvcp")).splitlines()
     assert head.split() == [
-        *("NAME", "READY", "REASON", "DAEMONS", "WANTED", "GPU", "REVISION", "AGE")
+        *("NAME", "READY", "REASON", "DAEMONS", "WANTED", "GPU", "REVISION", "CHART", "AGE")
     ]
-    assert line.split()[:-1] == ["mine", "True", "PoolReady", "2", "2", "NVIDIA-A10", "1"]
+    assert line.split()[:-1] == [
+        "mine",
+        "True",
+        "PoolReady",
+        "2",
+        "2",
+        "NVIDIA-A10",
+        "1",
+        "Current",
+    ]
     wide, _ = (await stories.kubectl("get", "kvcachepool", "-o", "wide")).splitlines()
-    assert wide.split()[8:] == ["METADATA", "METADATA-READY", "ENDPOINT", "RELEASE", "MESSAGE"]
+    assert wide.split()[9:] == ["METADATA", "METADATA-READY", "ENDPOINT", "RELEASE", "MESSAGE"]
     assert "kvcachepool.kvcache.aibrix.ai/mine" in await stories.kubectl("get", "all")
 
 

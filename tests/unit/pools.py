@@ -64,13 +64,16 @@ def revision(
     parked: bool = False,
     port: int = 9600,
     copy_of: int = 0,
+    place: str = "",
+    asked: str = "",
     age: float = 0,
 ) -> Revision:
     """A revision that was made, and last written, `age` seconds ago.
 
     `copy_of`: what is not ours carries the labels of that revision of ours on.
     """
-    stamp = Stamp(spec, chart, uid or "", f"kvcachepool-{copy_of or number}", parked, port)
+    named = f"kvcachepool-{copy_of or number}"
+    stamp = Stamp(spec, chart, uid or "", named, parked, port, place, asked)
     return Revision(
         namespace="ns",
         release="p",
