@@ -44,6 +44,7 @@ class Story(RuleBasedStateMachine):
         self.fields: dict[str, Any] = {"replicas": 1}
         self.status: dict[str, Any] = {}
         self.gone_back: Any = None
+        self.turn = True
         self.start()
 
     def start(self) -> None:
@@ -90,6 +91,11 @@ class Story(RuleBasedStateMachine):
             self.gone_back = None
         self.chart = chart
         self.start()
+
+    @rule(turn=st.booleans())
+    def wave(self, turn: bool) -> None:
+        """Others get a new chart first, or it comes to this pool as well."""
+        self.turn = turn
 
     @rule(spec=st.sampled_from(["good", "bad", "theirs"]), killed=st.none() | st.integers(1, 4))
     def helm_upgrade(self, spec: str, killed: int | None) -> None:
@@ -176,6 +182,8 @@ class Story(RuleBasedStateMachine):
         return Snapshot(
             pool=the_pool,
             spec_digest=self.spec,
+            asked=self.spec,
+            turn=self.turn,
             revisions=revisions,
             workloads=self.world.workloads(),
             pods=self.world.live_pods(),
@@ -274,6 +282,9 @@ class Story(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let everything come to its end, and look at it."""
         self.fields.pop("suspend", None)
+        if not self.turn:
+            self.judge(self.end())
+            self.turn = True
         step = self.end()
         before = self.world.writes, json.dumps(self.status)
         for _ in range(3):
@@ -355,6 +366,10 @@ class Story(RuleBasedStateMachine):
             pinned = snapshot.pool.status.release and snapshot.pool.status.release.pinned
             assert pinned
             wanted = pinned.digests
+        elif not self.turn and world.template and world.template[0] == self.spec:
+            wanted = world.template  # with the chart of before
+            assert snapshot.pool.status.rollout
+            assert snapshot.pool.status.rollout.standing in ("Waiting", "Unready", "Current")
         assert world.template == wanted
         running = [pod.content for pod in world.pods.values()]
         alright = running == [wanted] * spec.replicas and all(pod.ready for pod in snapshot.pods)

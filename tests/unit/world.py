@@ -230,7 +230,7 @@ def ready(content: Content) -> bool:
 
 def stamp_for(content: Content, *, parked: bool) -> Stamp:
     """Return how the operator labels a release."""
-    return Stamp(*content, UID, "kvcachepool-1", parked, 9600)
+    return Stamp(*content, UID, "kvcachepool-1", parked, 9600, asked=content[0])
 
 
 def later(world: World, seconds: float) -> None:
