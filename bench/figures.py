@@ -85,6 +85,9 @@ class Single:
     """From one that gives the port of the Service another number (three requests)."""
     deleted_to_again: Spread = NOT_MEASURED
     """From the deletion of the Service by someone else until there is another one."""
+    deadline_to_rollback: Spread = NOT_MEASURED
+    """From the progress deadline of an upgrade until helm has begun to roll it back. What the
+    deadline counts from is known to the second."""
 
 
 @dataclass(frozen=True)

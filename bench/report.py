@@ -54,6 +54,10 @@ def single_rows(single: Single) -> list[Row]:
             Row("a port changed by hand to right", _spread(single.port_to_repaired), "0.2 s"),
             Row("deleted by hand to made again", _spread(single.deleted_to_again), "0.2 s"),
         ]
+    if single.deadline_to_rollback.seconds:
+        rows.append(
+            Row("progress deadline to rollback", _spread(single.deadline_to_rollback), "2 s")
+        )
     return rows
 
 

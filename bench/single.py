@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from bench.figures import Single, Spread
 from bench.pools import IMAGES, daemons_of, is_ready, manifest_for, pool_for, spec_for
@@ -11,10 +12,12 @@ from bench.watch import Holds, Watch, watching
 from kvhelm.controller.watches import POOLS
 from kvhelm.kube.cache import version_of
 from kvhelm.kube.client import Client
-from kvhelm.kube.resource import CONFIG_MAPS, SERVICES, STATEFUL_SETS, Object
+from kvhelm.kube.resource import CONFIG_MAPS, PODS, SECRETS, SERVICES, STATEFUL_SETS, Object
 
 NAMESPACE = "bench-single"
 ENDPOINT = "VINEYARD_RPC_ENDPOINT"
+DEADLINE = 2
+"""Seconds of progress that an upgrade is given which never gets on."""
 
 
 async def measure_single(setting: Setting, times: int) -> Single:
@@ -33,6 +36,8 @@ async def measure_single(setting: Setting, times: int) -> Single:
         watching(client, STATEFUL_SETS, NAMESPACE) as statefulsets,
         watching(client, CONFIG_MAPS, NAMESPACE) as config_maps,
         watching(client, SERVICES, NAMESPACE) as services,
+        watching(client, PODS, NAMESPACE) as pods,
+        watching(client, SECRETS, NAMESPACE) as secrets,
     ):
         for number in range(times):
             name = f"one-{number:02}"
@@ -57,6 +62,8 @@ async def measure_single(setting: Setting, times: int) -> Single:
 
             for what, begun, ended in await _drift(client, name, config_maps, services):
                 note(what, begun, ended)
+
+            note("deadline_to_rollback", *await _rollback(client, name, pools, pods, secrets))
 
             begun = loop.time()
             await client.delete(POOLS, name, NAMESPACE)
@@ -99,6 +106,43 @@ async def _drift(
     right = _since(changed, lambda it: it["metadata"]["uid"] != uid)
     moments.append(("deleted_to_again", begun, await services.moment(service, right)))
     return moments
+
+
+async def _rollback(
+    client: Client, name: str, pools: Watch, pods: Watch, secrets: Watch
+) -> tuple[float, float]:
+    """Upgrade to what no node fits; return the progress deadline and when helm began to go back."""
+    upgrade = {"progressDeadlineSeconds": DEADLINE}
+    nowhere = {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}
+    spec = {"upgrade": upgrade, "scheduler": nowhere}
+    before = await client.patch(POOLS, name, {"spec": spec}, NAMESPACE)
+    revision = before["status"]["release"]["revision"] + 1
+    stuck: Object = {}
+
+    def is_stuck(pod: Object | None) -> bool:
+        if pod is None or not pod["spec"].get("nodeSelector"):
+            return False
+        stuck.update(pod)
+        return True
+
+    await pods.moment(f"{daemons_of(name)}-1", is_stuck)
+    begun = await secrets.moment(_secret(name, revision + 1), lambda it: it is not None)
+    now = datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
+    made = await client.get(SECRETS, _secret(name, revision), NAMESPACE)
+    since = max(
+        datetime.fromisoformat(each["metadata"]["creationTimestamp"]) for each in (made, stuck)
+    )
+    await pools.moment(name, _is_back)
+    return since.timestamp() + DEADLINE - now, begun
+
+
+def _secret(release: str, revision: int) -> str:
+    return f"sh.helm.release.v1.{release}.v{revision}"
+
+
+def _is_back(pool: Object | None) -> bool:
+    status = pool["status"] if pool else {}
+    return bool(status.get("release", {}).get("rejected")) and status.get("readyReplicas") == 2
 
 
 def _since(changed: Object, right: Callable[[Object], bool]) -> Holds:

@@ -9,7 +9,8 @@ from kvhelm.controller.waves import Place, Plan, Standing, State, Waves, plan_fo
 from kvhelm.errors import KubeError
 from kvhelm.helm.chart import Chart
 from kvhelm.kube.client import Client
-from kvhelm.kube.resource import CONFIG_MAPS
+from kvhelm.kube.errors import NotFound
+from kvhelm.kube.resource import CONFIG_MAPS, Object
 
 log = logging.getLogger(__name__)
 
@@ -70,21 +71,34 @@ class Rollout:
         self._changed(self.plan.admitted - before.admitted)
 
     async def tell(self, client: Client, namespace: str, name: str) -> None:
-        """Keep a ConfigMap that says how far the chart is, for as long as we lead.
-
-        Applied server-side: the same data again is no write.
-        """
+        """Keep a ConfigMap that says how far the chart is, for as long as we lead."""
+        told: Object | None = None
         while True:
             await self._news.wait()
             self._news.clear()
-            body = {"metadata": {"name": name}, "data": data_for(self.plan, self._chart.reference)}
+            data = data_for(self.plan, self._chart.reference)
             try:
-                await client.apply(CONFIG_MAPS, body, namespace, field_manager="kvhelm", force=True)
+                if told is None:
+                    told = await _known(client, namespace, name)
+                if data != told:
+                    body = {"metadata": {"name": name}, "data": data}
+                    await client.apply(
+                        CONFIG_MAPS, body, namespace, field_manager="kvhelm", force=True
+                    )
+                    told = data
             except KubeError as error:
                 log.warning("the ConfigMap %s/%s can't be written: %s", namespace, name, error)
                 self._news.set()
                 await asyncio.sleep(_RETRY_EVERY)
             await asyncio.sleep(_TELL_EVERY)
+
+
+async def _known(client: Client, namespace: str, name: str) -> Object:
+    """Return what an operator before us told."""
+    try:
+        return dict((await client.get(CONFIG_MAPS, name, namespace)).get("data") or {})
+    except NotFound:
+        return {}
 
 
 def message_for(plan: Plan, chart: str) -> str:
