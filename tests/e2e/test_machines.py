@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from kvhelm.local import cluster as local
 from kvhelm.local.operator import NAMESPACE, RELEASE
 from kvhelm.local.processes import alive
 from kvhelm.local.realnode.client import CLIENT_IMAGE
+from kvhelm.local.realnode.power import load_image
 from kvhelm.local.realnode.traces import ensure_gone, traces
 from tests.cluster.stories import condition
 from tests.e2e.pools import NODES, Pools
@@ -85,7 +87,16 @@ def test_nothing_outlives_the_supervisor(state: Path) -> None:
     assert Path("/proc/self/mounts").read_text() == mounts
     assert list(traces(cluster.place))
 
-    os.kill(cluster.processes["nodes"].pid, signal.SIGKILL)
+    # Whoever loads an image right then is told why it ended: an archive that never comes.
+    archive = state / "archive"
+    os.mkfifo(archive)
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(load_image, cluster.place, archive)
+        with archive.open("wb"):  # once it is read from
+            os.kill(cluster.processes["nodes"].pid, signal.SIGKILL)
+            with pytest.raises(LocalError, match="node-1: SIGKILL ended it, as it does all on a"):
+                loading.result()
+    archive.unlink()
     ensure_gone(cluster.place)
     assert list(traces(cluster.place)) == []
     with pytest.raises(LocalError, match="nodes died"):
