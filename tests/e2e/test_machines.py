@@ -1,7 +1,6 @@
 """What befalls machines: a node loses its power, the supervisor is killed, all is stopped."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ from kvhelm.kube.resource import LEASES, Object
 from kvhelm.local import cluster as local
 from kvhelm.local.operator import NAMESPACE, RELEASE
 from kvhelm.local.processes import alive
-from kvhelm.local.realnode.client import CLIENT_IMAGE
 from kvhelm.local.realnode.power import load_image
 from kvhelm.local.realnode.traces import ensure_gone, traces
 from tests.cluster.stories import condition
@@ -139,39 +137,3 @@ async def test_nodes_pull_through_this_machine_and_pods_do_not(pools: Pools) -> 
         await pools.ready("pool")
         engine = await pools.engine("pool", NODES[0])
         assert await pools.python(engine, ask) == "b''"
-
-
-async def test_a_volume_is_on_the_nodes_own_disk(pools: Pools) -> None:
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "kept"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "1Gi"}},
-        },
-    }
-    container = {
-        "name": "writer",
-        "image": CLIENT_IMAGE,
-        "command": ["python3", "-c", "open('/kept/word', 'w').write('here')"],
-        "volumeMounts": [{"name": "kept", "mountPath": "/kept"}],
-    }
-    writer = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "writer"},
-        "spec": {
-            "nodeSelector": {"kubernetes.io/hostname": NODES[1]},
-            "restartPolicy": "Never",
-            "containers": [container],
-            "volumes": [{"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}}],
-        },
-    }
-    both = {"apiVersion": "v1", "kind": "List", "items": [claim, writer]}
-    await pools.kubectl("apply", "-f", "-", stdin=json.dumps(both))
-    await pools.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer")
-    volume = await pools.kubectl("get", "pvc", "kept", "-o=jsonpath={.spec.volumeName}")
-    path = f"/var/lib/kvhelm-volumes/{volume}/word"
-    assert pools.on_node(NODES[1], "cat", path) == "here"
-    assert not Path(path).exists()  # noqa: ASYNC240 - on this machine
