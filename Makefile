@@ -8,8 +8,6 @@ INSTALLED := .venv/.installed
 export KVHELM_DEMO_STOP := make demo-down
 # Most of a cluster test is waiting: more workers than cores.
 WORKERS ?= 4
-# For `make test`, such as PYTEST_ARGS='--ignore=tests/e2e'.
-PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## This list
@@ -43,8 +41,10 @@ test: $(INSTALLED) ## Everything: checks, chart, cluster, package, documentation
 	@$(MAKE) --no-print-directory --jobs 3 --keep-going --output-sync=target static
 	@echo "==> the control plane's programs (built the first time: about 14 minutes on two cores)"
 	@$(BIN)/kvhelm local tools --runtime containerd >/dev/null || $(BIN)/kvhelm local tools >/dev/null
-	@echo "==> all tests"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@echo "==> all tests but those on real nodes"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore=tests/e2e
+	@echo "==> real nodes, with the machine to themselves"
+	@$(BIN)/python -m pytest tests/e2e
 
 test-all: export KVHELM_KILL_AT_EVERY_REQUEST := 1
 test-all: test ## The same, with the operator killed at every request, not at the writes alone

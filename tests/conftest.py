@@ -16,6 +16,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["KVHELM_TEST_STATE"] = tempfile.mkdtemp(prefix="kvhelm-tests-")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail rather than run ungrouped, which a pytest-xdist too old for its pytest does silently.
+
+    Tests of one group share a machine's nodes, and one of them cuts their power.
+    """
+    group = item.get_closest_marker("xdist_group")
+    if group and getattr(item.config.option, "loadgroup", False):
+        kept = item.nodeid.endswith(f"@{group.args[0]}")
+        assert kept, "pytest-xdist lost the group of this test: is there a newer one?"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have to tell besides that they passed (record_property("told", ...))."""
     for report in terminalreporter.getreports("passed"):

@@ -51,7 +51,7 @@ def _managed_status(snapshot: Snapshot) -> MetadataStatus | None:
     return MetadataStatus(
         kind="managed",
         endpoints=[
-            f"http://{etcd.name}-{member}.{etcd.name}.{etcd.namespace}.svc:2379"
+            f"http://{etcd.name}-{member}.{etcd.namespace}.svc:2379"
             for member in range(etcd.replicas)
         ],
     )

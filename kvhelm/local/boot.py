@@ -163,8 +163,6 @@ def _write_kubeconfigs(name: str, paths: Paths, ports: Ports) -> None:
 
 def _start(paths: Paths, tools: Tools, record: Record, real: RealNodes | None) -> Record:
     """Start all parts. Whatever happens on the way, either all run at the end or none does."""
-    if real:
-        tools = replace(tools, kwok_stages=real.volumes(tools.kwok_stages))
     arguments = commands(tools, paths, record.ports, record.api_server_args)
     if real:
         arguments[API_SERVER] += real.api_server_flags
@@ -186,6 +184,8 @@ def _start(paths: Paths, tools: Tools, record: Record, real: RealNodes | None) -
         if real:
             ensure_objects(api)
             starter.start(KEEPER)
+        else:
+            api.create("/apis/storage.k8s.io/v1/storageclasses", fake.STORAGE_CLASS)
         manager = Api(certificates, ports.controller_manager)
         starter.wait(CONTROLLER_MANAGER, lambda: manager.healthy("/healthz"))
         scheduler = Api(certificates, ports.scheduler)
@@ -252,7 +252,6 @@ def _grant_kwok(api: Api) -> None:
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     api.create(f"{rbac}/clusterroles", fake.KWOK_ROLE)
     api.create(f"{rbac}/clusterrolebindings", fake.KWOK_BINDING)
-    api.create("/apis/storage.k8s.io/v1/storageclasses", fake.STORAGE_CLASS)
 
 
 def _environment() -> dict[str, str]:

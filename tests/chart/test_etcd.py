@@ -17,7 +17,7 @@ def test_without_metadata_the_pool_brings_an_etcd_where_daemons_find_it() -> Non
     service = pool.get("Service", "etcd")["spec"]
     assert service["clusterIP"] == "None"
     assert service["publishNotReadyAddresses"] is True
-    assert {each["port"] for each in service["ports"]} == {2379, 2380}
+    assert {each["port"] for each in service["ports"]} == {2380}
 
     assert "--auto-compaction-mode=periodic" in pool.etcd["args"]
     assert pool.find("PodDisruptionBudget", "etcd") is None
@@ -30,14 +30,25 @@ def argument(pool: Rendered, name: str, pod: str) -> str:
 
 @pytest.mark.parametrize("values", [{}, THREE], ids=["one", "three"])
 def test_daemons_know_what_the_members_advertise(values: dict[str, object]) -> None:
-    """vineyardd reconnects to that: the two must be the same, and names of pods that exist."""
+    """vineyardd reconnects to that: the two must be the same, and names of Services that exist.
+
+    It looks a name up once: an address that changed with its pod would be lost to it for ever.
+    """
     pool = render(values)
     spec = pool.get("StatefulSet", "etcd")["spec"]
     pods = [f"my-pool-etcd-{n}" for n in range(spec["replicas"])]
     advertised = [argument(pool, "advertise-client-urls", pod) for pod in pods]
-    hosts = [f"{pod}.{spec['serviceName']}.models.svc" for pod in pods]
-    assert advertised == [f"http://{host}:2379" for host in hosts]
+    assert advertised == [f"http://{pod}.models.svc:2379" for pod in pods]
     assert pool.flags["etcd_endpoint"] == ",".join(advertised)
+    for number, pod in enumerate(pods):
+        service = pool.get("Service", f"etcd-{number}")["spec"]
+        assert service.get("clusterIP") != "None"
+        assert service["publishNotReadyAddresses"] is True
+        assert service["selector"]["statefulset.kubernetes.io/pod-name"] == pod
+        assert spec["selector"]["matchLabels"].items() >= {
+            *(set(service["selector"].items()) - {("statefulset.kubernetes.io/pod-name", pod)})
+        }
+    hosts = [f"{pod}.{spec['serviceName']}.models.svc" for pod in pods]
     assert argument(pool, "initial-cluster", "") == ",".join(
         f"{pod}=http://{host}:2380" for pod, host in zip(pods, hosts, strict=True)
     )

@@ -84,10 +84,13 @@ def selectors(pool: Rendered) -> Iterator[tuple[Object, dict[str, str]]]:
 def test_every_selector_takes_the_pods_of_one_component_of_one_release() -> None:
     pool = render()
     found = list(selectors(pool))
-    assert len(found) == 8
+    assert len(found) == 9
     for each, selector in found:
-        component = "etcd" if each["metadata"]["name"].endswith("-etcd") else "daemon"
-        assert selector == {
+        component = "etcd" if "-etcd" in each["metadata"]["name"] else "daemon"
+        # A member's own Service takes no more than its pod.
+        one = selector.get("statefulset.kubernetes.io/pod-name", "")
+        assert one == (each["metadata"]["name"] if each["metadata"]["name"].endswith("-0") else "")
+        assert {key: value for key, value in selector.items() if value != one} == {
             "app.kubernetes.io/name": "kvcachepool",
             "app.kubernetes.io/instance": "my-pool",
             "app.kubernetes.io/component": component,

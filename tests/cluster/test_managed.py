@@ -26,7 +26,7 @@ async def test_three_members_with_volumes_that_go_with_the_pool(stories: Stories
     assert condition(pool, "MetadataReady")["reason"] == "EtcdReady"
     assert pool["status"]["metadata"] == {
         "kind": "managed",
-        "endpoints": [f"http://p-etcd-{n}.p-etcd.{stories.namespace}.svc:2379" for n in range(3)],
+        "endpoints": [f"http://p-etcd-{n}.{stories.namespace}.svc:2379" for n in range(3)],
     }
     assert sorted(await volumes(stories)) == VOLUMES
     # Another revision leaves members and volumes as they are.

@@ -39,14 +39,20 @@ class EtcdPods:
         stateful_set = self.rendered.get("StatefulSet", "etcd")
         metadata, spec = stateful_set["metadata"], stateful_set["spec"]
         # What makes these names resolve, and before a pod is ready.
-        service = self.rendered.get("Service", "etcd")
-        assert service["metadata"]["name"] == spec["serviceName"]
-        assert service["spec"]["publishNotReadyAddresses"] is True
-        names = [f"{metadata['name']}-{n}" for n in range(spec["replicas"])]
-        domain = f"{spec['serviceName']}.{metadata['namespace']}.svc"
-        self.addresses = {f"{name}.{domain}": free_address() for name in names}
+        members = range(spec["replicas"])
+        for service in ("etcd", *(f"etcd-{n}" for n in members)):
+            assert self.rendered.get("Service", service)["spec"]["publishNotReadyAddresses"] is True
+        names = [f"{metadata['name']}-{n}" for n in members]
+        # Each has a name for its peers and one for daemons.
+        domain = f"{metadata['namespace']}.svc"
+        addresses = {name: free_address() for name in names}
+        self.addresses = {
+            f"{name}.{above}": address
+            for name, address in addresses.items()
+            for above in (f"{spec['serviceName']}.{domain}", domain)
+        }
         self._on_disk = "volumeClaimTemplates" in spec
-        for name, address in zip(names, self.addresses.values(), strict=True):
+        for name, address in addresses.items():
             data = self.folder / name
             data.mkdir(parents=True)
             log = self.folder / f"{name}.log"

@@ -1,11 +1,11 @@
 """What befalls machines: a node loses its power, the supervisor is killed, all is stopped."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from kvhelm.kube.resource import LEASES, Object
 from kvhelm.local import cluster as local
 from kvhelm.local.operator import NAMESPACE, RELEASE
 from kvhelm.local.processes import alive
-from kvhelm.local.realnode.client import CLIENT_IMAGE
+from kvhelm.local.realnode.power import load_image
 from kvhelm.local.realnode.traces import ensure_gone, traces
 from tests.cluster.stories import condition
 from tests.e2e.pools import NODES, Pools
@@ -85,7 +85,16 @@ def test_nothing_outlives_the_supervisor(state: Path) -> None:
     assert Path("/proc/self/mounts").read_text() == mounts
     assert list(traces(cluster.place))
 
-    os.kill(cluster.processes["nodes"].pid, signal.SIGKILL)
+    # Whoever loads an image right then is told why it ended: an archive that never comes.
+    archive = state / "archive"
+    os.mkfifo(archive)
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(load_image, cluster.place, archive)
+        with archive.open("wb"):  # once it is read from
+            os.kill(cluster.processes["nodes"].pid, signal.SIGKILL)
+            with pytest.raises(LocalError, match="node-1: SIGKILL ended it, as it does all on a"):
+                loading.result()
+    archive.unlink()
     ensure_gone(cluster.place)
     assert list(traces(cluster.place)) == []
     with pytest.raises(LocalError, match="nodes died"):
@@ -128,39 +137,3 @@ async def test_nodes_pull_through_this_machine_and_pods_do_not(pools: Pools) -> 
         await pools.ready("pool")
         engine = await pools.engine("pool", NODES[0])
         assert await pools.python(engine, ask) == "b''"
-
-
-async def test_a_volume_is_on_the_nodes_own_disk(pools: Pools) -> None:
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "kept"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "1Gi"}},
-        },
-    }
-    container = {
-        "name": "writer",
-        "image": CLIENT_IMAGE,
-        "command": ["python3", "-c", "open('/kept/word', 'w').write('here')"],
-        "volumeMounts": [{"name": "kept", "mountPath": "/kept"}],
-    }
-    writer = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "writer"},
-        "spec": {
-            "nodeSelector": {"kubernetes.io/hostname": NODES[1]},
-            "restartPolicy": "Never",
-            "containers": [container],
-            "volumes": [{"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}}],
-        },
-    }
-    both = {"apiVersion": "v1", "kind": "List", "items": [claim, writer]}
-    await pools.kubectl("apply", "-f", "-", stdin=json.dumps(both))
-    await pools.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer")
-    volume = await pools.kubectl("get", "pvc", "kept", "-o=jsonpath={.spec.volumeName}")
-    path = f"/var/lib/kvhelm-volumes/{volume}/word"
-    assert pools.on_node(NODES[1], "cat", path) == "here"
-    assert not Path(path).exists()  # noqa: ASYNC240 - on this machine

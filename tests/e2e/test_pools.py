@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from kvhelm import assets
-from kvhelm.local.realnode.images import VINEYARDD_IMAGES
 from tests.cluster.stories import PATIENCE, condition
 from tests.e2e.pools import NODES, Pools
 
@@ -89,25 +88,6 @@ async def test_an_image_that_nobody_has_is_named(pools: Pools) -> None:
     await pools.create("absent", cache={"image": "kvhelm.local/no-such-vineyardd:1"})
     message = await pools.turned("absent", "Ready", "False", "ImageUnavailable")
     assert "kvhelm.local/no-such-vineyardd:1" in message
-
-
-async def test_an_update_that_cannot_start_costs_no_other_daemon_its_objects(pools: Pools) -> None:
-    """Daemons are replaced one after the other, the last one first: the first one goes on."""
-    await pools.own_etcd()
-    await pools.create("pool", replicas=2)
-    await pools.ready("pool")
-    first = (await pools.pods("pool"))[0]
-    engine = await pools.engine("pool", first["spec"]["nodeName"])
-    key = await pools.put(engine, 4)
-
-    await pools.change("pool", cache={"image": "kvhelm.local/no-such-vineyardd:2"})
-    await pools.turned("pool", "Ready", "False", "ImageUnavailable")
-    assert await pools.fetch(engine, key) == 40_000
-
-    await pools.change("pool", cache={"image": VINEYARDD_IMAGES[0]})
-    await pools.ready("pool")
-    assert (await pools.pods("pool"))[0]["metadata"]["uid"] == first["metadata"]["uid"]
-    assert await pools.fetch(engine, key) == 40_000
 
 
 async def test_an_etcd_that_lost_its_data_costs_the_cache_and_not_the_pool(pools: Pools) -> None:

@@ -531,7 +531,7 @@ def test_what_engines_and_autoscalers_read() -> None:
     assert status["release"] == {"name": "p", "revision": 1, "chart": "kvcachepool-1"}
     assert status["metadata"] == {
         "kind": "managed",
-        "endpoints": ["http://p-etcd-0.p-etcd.ns.svc:2379"],
+        "endpoints": ["http://p-etcd-0.ns.svc:2379"],
     }
     assert status["history"] == [
         {

@@ -21,14 +21,13 @@ from kvhelm.local.realnode.cgroups import Cgroups
 from kvhelm.local.realnode.plan import (
     CONTROLLERS,
     GATEWAY,
+    PRIVATE,
     PROXY_PORT,
     Place,
     Plan,
     RealNode,
 )
 
-# What every node has for itself; what lies below on this machine is out of its sight.
-PRIVATE = ("/run", "/var/lib", "/var/log")
 # A kubelet checks these. They are the machine's, so it is shown files that please it.
 _SETTINGS = {
     "vm/overcommit_memory": "1",
@@ -73,7 +72,7 @@ def main(place: Place, node: RealNode) -> None:
     plan = read_plan(place)
     folder = place.of(node)
     socket.sethostname(node.name)
-    _mount(folder)
+    _mount(place, node)
     # Whoever keeps the node plugs it in now, and says so.
     print("unplugged", flush=True)
     sys.stdin.readline()
@@ -140,7 +139,7 @@ def configure(place: Place, node: RealNode, plan: Plan) -> None:
     (folder / "containerd.toml").write_text(plans.containerd_for(plan.runc, plan.cni, folder))
 
 
-def _mount(folder: Path) -> None:
+def _mount(place: Place, node: RealNode) -> None:
     _mounted("-t", "sysfs", "sysfs", "/sys")
     groups = Path("/sys/fs/cgroup")
     _mounted("-t", "tmpfs", "-o", "mode=755", "cgroup", groups)
@@ -149,7 +148,7 @@ def _mount(folder: Path) -> None:
         option = "none,name=systemd" if controller == "systemd" else controller
         _mounted("-t", "cgroup", "-o", option, "cgroup", groups / controller)
     for setting, value in _SETTINGS.items():
-        shown = folder / "settings" / setting
+        shown = place.of(node) / "settings" / setting
         shown.parent.mkdir(parents=True, exist_ok=True)
         shown.write_text(value + "\n")
         _mounted("--bind", shown, Path("/proc/sys") / setting)
@@ -158,7 +157,7 @@ def _mount(folder: Path) -> None:
         if private == "/run":
             _mounted("-t", "tmpfs", "-o", "mode=755", "run", private)
         else:
-            disk = folder / private.strip("/").replace("/", "-")
+            disk = place.disk_of(node, private)
             disk.mkdir(exist_ok=True)
             _mounted("--bind", disk, private)
     for needed in ("/run/lock", "/var/lib/kubelet"):

@@ -1,7 +1,8 @@
 """The one process that keeps a cluster's real nodes: they live as long as it does, and no longer.
 
-It makes their network, leads the API server's connections in and out, runs CoreDNS, starts the
-nodes, and removes their cgroups at the end. SIGHUP has it look again which nodes shall run.
+It makes their network, leads the API server's connections in and out, runs CoreDNS, makes volumes
+on the nodes' disks, starts the nodes, and removes their cgroups at the end. SIGHUP has it look
+again which nodes shall run.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from kvhelm.kube.client import Client
 from kvhelm.local.processes import Process, process_of
 from kvhelm.local.realnode import box
 from kvhelm.local.realnode.cgroups import Cgroups
 from kvhelm.local.realnode.forward import serve_api_server, serve_nodes, serve_pulls
 from kvhelm.local.realnode.hub import Hub
 from kvhelm.local.realnode.plan import API_PORT, PROXY_PORT, Place, Plan, RealNode
+from kvhelm.local.realnode.volumes import keep_volumes
 
 # Seconds until a node must have namespaces of its own.
 _PATIENCE = 60.0
@@ -49,7 +52,8 @@ class Keeper:
         egress = await serve_api_server(self._place.egress, self._hub)
         addresses = {node.address for node in self._plan.nodes}
         pulls = await serve_pulls(self._hub.listen(PROXY_PORT), addresses)
-        async with nodes, egress, pulls:
+        async with nodes, egress, pulls, await Client.connect(self._plan.kubeconfig) as client:
+            volumes = asyncio.create_task(keep_volumes(client, self._volumes_of))
             dns = self._serve_names()
             try:
                 while True:
@@ -57,6 +61,7 @@ class Keeper:
                     await self._set_right()
                     await self._again.wait()
             finally:
+                volumes.cancel()
                 dns.kill()
                 dns.wait()
 
@@ -107,6 +112,10 @@ class Keeper:
             self._hub.unplug(node)
             Cgroups(self._place.cgroup).remove(node.name)
             self._write()
+
+    def _volumes_of(self, name: str) -> Path | None:
+        found = (self._place.volumes_of(node) for node in self._plan.nodes if node.name == name)
+        return next(found, None)
 
     def _write(self) -> None:
         """Say which nodes run."""

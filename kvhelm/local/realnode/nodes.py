@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 from kvhelm.errors import LocalError
 from kvhelm.local.api import Api
 from kvhelm.local.certificates import Identity
+from kvhelm.local.parts import HOST
 from kvhelm.local.progress import Progress
+from kvhelm.local.realnode import volumes
 from kvhelm.local.realnode.images import ensure_node_images
 from kvhelm.local.realnode.plan import (
     API_PORT,
@@ -29,17 +31,13 @@ from kvhelm.local.realnode.programs import Programs, ensure_node_programs
 KEEPER = "nodes"
 """The name of the process that keeps them, among a cluster's parts."""
 
-_KWOKS_VOLUMES = "/tmp/kwok-local-path-provisioner/"  # noqa: S108 - what is replaced
-_VOLUMES = "/var/lib/kvhelm-volumes/"
-
+_RBAC = "rbac.authorization.k8s.io/v1"
 # A Unix socket's path holds no more bytes.
 _LONGEST_PATH = 107
 
-COREDNS_ROLE = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRole",
-    "metadata": {"name": "kvhelm:coredns"},
-    "rules": [
+# What the cluster's own parts may do, by user.
+_RULES: dict[str, list[dict[str, list[str]]]] = {
+    "kvhelm:coredns": [
         {
             "apiGroups": [""],
             "resources": ["services", "pods", "namespaces"],
@@ -51,19 +49,7 @@ COREDNS_ROLE = {
             "verbs": ["list", "watch"],
         },
     ],
-}
-COREDNS_BINDING = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRoleBinding",
-    "metadata": {"name": "kvhelm:coredns"},
-    "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": "kvhelm:coredns",
-    },
-    "subjects": [
-        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kvhelm:coredns"}
-    ],
+    volumes.USER: volumes.RULES,
 }
 # Where pods find the API server: the hub leads them to this machine's 127.0.0.1.
 API_ENDPOINT = {
@@ -106,15 +92,6 @@ class RealNodes:
         """Who cuts a node's power here doesn't want to wait 40 s until it is missed."""
         return ["--node-monitor-grace-period=20s"]
 
-    def volumes(self, stages: Path) -> Path:
-        """Return kwok's Stages with volumes on the nodes' own disks, not in this machine's /tmp.
-
-        Each claim is bound at once to a folder of whichever node its pod comes to.
-        """
-        own = self.place.directory / "stages.yaml"
-        own.write_text(stages.read_text().replace(_KWOKS_VOLUMES, _VOLUMES))
-        return own
-
     @property
     def keeper(self) -> list[str | Path]:
         """The command line of the process that keeps them."""
@@ -127,10 +104,13 @@ class RealNodes:
                 f"{self.place.egress} is too long for a socket: choose a shorter $KVHELM_STATE"
             )
         directory = self.place.directory
+        certificates = directory.parent / "certificates"
         directory.mkdir(mode=0o700, exist_ok=True)
         coredns = directory / "coredns.kubeconfig"
         corefile = directory / "Corefile"
-        coredns.write_text(json.dumps(kubeconfig_for("coredns", directory.parent / "certificates")))
+        kubeconfig = directory / "volumes.kubeconfig"
+        coredns.write_text(json.dumps(kubeconfig_for("coredns", certificates)))
+        kubeconfig.write_text(json.dumps(kubeconfig_for("volumes", certificates, HOST, api_server)))
         corefile.write_text(corefile_for(coredns))
         (directory / "egress.json").write_text(json.dumps(_egress_for(self.place.egress)))
         programs = self.programs
@@ -145,6 +125,7 @@ class RealNodes:
             cni=programs.cni,
             coredns=programs.coredns,
             corefile=corefile,
+            kubeconfig=kubeconfig,
             environment=programs.environment(),
             images=self.images,
         )
@@ -184,17 +165,33 @@ def identities_for(nodes: Sequence[RealNode]) -> dict[str, Identity]:
         **{n.name: Identity(f"system:node:{n.name}", ("system:nodes",)) for n in nodes},
         "kube-proxy": Identity("system:kube-proxy"),
         "coredns": Identity("kvhelm:coredns"),
+        "volumes": Identity(volumes.USER),
         "kubelet-client": Identity("kvhelm:kubelet-client", ("system:masters",)),
     }
 
 
 def ensure_objects(api: Api) -> None:
-    """Make what real nodes need in the API: names for pods, and the way to the API server."""
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    api.create(f"{rbac}/clusterroles", COREDNS_ROLE)
-    api.create(f"{rbac}/clusterrolebindings", COREDNS_BINDING)
+    """Make what real nodes need in the API: names for pods, volumes, the way to the API server."""
+    rbac = f"/apis/{_RBAC}"
+    for user, rules in _RULES.items():
+        role = {"kind": "ClusterRole", "metadata": {"name": user}, "rules": rules}
+        api.create(f"{rbac}/clusterroles", {"apiVersion": _RBAC, **role})
+        api.create(f"{rbac}/clusterrolebindings", _binding_for(user))
+    api.create("/apis/storage.k8s.io/v1/storageclasses", volumes.STORAGE_CLASS)
     slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
     api.create(slices, API_ENDPOINT)
+
+
+def _binding_for(user: str) -> dict[str, Any]:
+    """Return what binds a user to the ClusterRole of its name."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": _RBAC,
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": user},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
 
 
 def _egress_for(socket: Path) -> dict[str, Any]:

@@ -25,6 +25,12 @@ GPU = "NVIDIA-A10"
 
 PAUSE_IMAGE = "kvhelm.local/pause:1"
 
+PRIVATE = ("/run", "/var/lib", "/var/log")
+"""What every node has for itself; what lies below on this machine is out of its sight."""
+
+VOLUMES = "/var/lib/kvhelm-volumes"
+"""Where persistent volumes are on a node."""
+
 _ZONES = ("local-a", "local-b")
 # cgroup v1 hierarchies that a kubelet wants; `systemd` has no controller and counts processes.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
@@ -92,6 +98,14 @@ class Place:
         """Return the folder of a node."""
         return self.directory / node.name
 
+    def disk_of(self, node: RealNode, private: str) -> Path:
+        """Return the folder of this machine that is a node's `private` one."""
+        return self.of(node) / private.strip("/").replace("/", "-")
+
+    def volumes_of(self, node: RealNode) -> Path:
+        """Return the folder of this machine that is VOLUMES of a node."""
+        return self.disk_of(node, "/var/lib") / Path(VOLUMES).relative_to("/var/lib")
+
     def stopped(self, node: RealNode) -> Path:
         """Return the file that says that the node shall not run."""
         return self.of(node) / "stopped"
@@ -111,12 +125,15 @@ class Plan:
     cni: Path
     coredns: Path
     corefile: Path
+    kubeconfig: Path  # of whoever makes volumes
     environment: dict[str, str]
     images: tuple[Path, ...] = field(default=())
 
 
-def kubeconfig_for(user: str, certificates: Path) -> dict[str, Any]:
-    """Return a kubeconfig that works inside the cluster's network."""
+def kubeconfig_for(
+    user: str, certificates: Path, host: str = GATEWAY, port: int = API_PORT
+) -> dict[str, Any]:
+    """Return a kubeconfig; by default it works inside the cluster's network."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -124,7 +141,7 @@ def kubeconfig_for(user: str, certificates: Path) -> dict[str, Any]:
             {
                 "name": "local",
                 "cluster": {
-                    "server": f"https://{GATEWAY}:{API_PORT}",
+                    "server": f"https://{host}:{port}",
                     "tls-server-name": "kubernetes",
                     "certificate-authority": str(certificates / "ca.crt"),
                 },

@@ -52,8 +52,8 @@ def load_image(place: Place, archive: Path) -> None:
     plan = read_plan(place)
     running = running_nodes(place)
     command = import_command(plan, archive)
-    loading = [
-        subprocess.Popen(
+    loading = {
+        node: subprocess.Popen(
             [*inside(place, node), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -62,11 +62,21 @@ def load_image(place: Place, archive: Path) -> None:
         )
         for node in plan.nodes
         if node.name in running
-    ]
-    said = [(process, process.communicate()[1]) for process in loading]
-    for process, errors in said:
+    }
+    said = {node: process.communicate()[1] for node, process in loading.items()}
+    for node, process in loading.items():
         if process.returncode:
-            raise LocalError(f"{archive} can't be loaded: {errors.strip()}")
+            reason = _reason(process.returncode, said[node], place.of(node))
+            raise LocalError(f"{archive} can't be loaded into {node.name}: {reason}")
+
+
+def _reason(code: int, said: str, folder: Path) -> str:
+    """Tell why ctr failed. One that is killed says nothing, and warnings are no reason."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"{name} ended it, as it does all on a node that goes off (log: {folder / 'log'})"
+    reasons = [line for line in said.splitlines() if "level=warning" not in line]
+    return "\n".join(reasons) or f"ctr ended with {code}"
 
 
 def _switch(place: Place, keeper: Process, node: RealNode, *, running: bool) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from kvhelm.errors import LocalError
 from kvhelm.local.places import cache_root
-from kvhelm.local.realnode.box import PRIVATE
 from kvhelm.local.realnode.cgroups import controllers, hierarchies
-from kvhelm.local.realnode.plan import CONTROLLERS
+from kvhelm.local.realnode.plan import CONTROLLERS, PRIVATE
 
 _COMMANDS = {
     "unshare": "util-linux",

@@ -11,7 +11,7 @@ new pod is a new cluster to whoever compares cluster ids. It counts only when th
 {{- $service := include "kvcachepool.name" (list . "etcd") }}
 {{- $members := include "kvcachepool.etcdMembers" . | int }}
 {{- $several := gt $members 1 }}
-{{- $host := include "kvcachepool.etcdHost" (list . "$(POD_NAME)") }}
+{{- $self := list . "$(POD_NAME)" }}
 {{- $storage := ((.Values.metadata).managed).storage }}
 {{- $labels := include "kvcachepool.labels" (list . "etcd") }}
 {{- if $several }}{{ $labels = printf "%s\nkvcache.aibrix.ai/etcd-members: %q" $labels (toString $members) }}{{ end }}
@@ -65,8 +65,8 @@ spec:
             - --data-dir=/data/etcd
             - --initial-cluster={{ include "kvcachepool.etcdCluster" . }}
             - --initial-cluster-token={{ $several | ternary (printf "%s/%s" .Release.Namespace .Release.Name) "$(POD_UID)" }}
-            - --initial-advertise-peer-urls=http://{{ $host }}:2380
-            - --advertise-client-urls=http://{{ $host }}:2379
+            - --initial-advertise-peer-urls=http://{{ include "kvcachepool.etcdPeer" $self }}:2380
+            - --advertise-client-urls={{ include "kvcachepool.etcdClient" $self }}
             - --listen-peer-urls=http://0.0.0.0:2380
             - --listen-client-urls=http://0.0.0.0:2379
             - --listen-metrics-urls=http://0.0.0.0:2381

@@ -13,9 +13,17 @@
 {{ ((.Values.metadata).managed).replicas | default 1 | int }}
 {{- end }}
 
-{{- /* The host name of a member: (list $ POD). */}}
-{{- define "kvcachepool.etcdHost" -}}
+{{- /* The host name of a member for its peers, which look it up again and again: (list $ POD). */}}
+{{- define "kvcachepool.etcdPeer" -}}
 {{ last . }}.{{ include "kvcachepool.name" (list (first .) "etcd") }}.{{ (first .).Release.Namespace }}.svc
+{{- end }}
+
+{{- /*
+The client URL of a member: (list $ POD). vineyardd looks a name up once, so a member must keep its address
+when its pod is another: it has a Service with a cluster IP.
+*/}}
+{{- define "kvcachepool.etcdClient" -}}
+http://{{ last . }}.{{ (first .).Release.Namespace }}.svc:2379
 {{- end }}
 
 {{- /* Its client URLs: those that the members advertise, since vineyardd reconnects to these. */}}
@@ -23,7 +31,7 @@
 {{- $urls := list }}
 {{- range until (include "kvcachepool.etcdMembers" . | int) }}
 {{- $pod := printf "%s-%d" (include "kvcachepool.name" (list $ "etcd")) . }}
-{{- $urls = append $urls (printf "http://%s:2379" (include "kvcachepool.etcdHost" (list $ $pod))) }}
+{{- $urls = append $urls (include "kvcachepool.etcdClient" (list $ $pod)) }}
 {{- end }}
 {{- join "," $urls }}
 {{- end }}
@@ -33,7 +41,7 @@
 {{- $peers := list }}
 {{- range until (include "kvcachepool.etcdMembers" . | int) }}
 {{- $pod := printf "%s-%d" (include "kvcachepool.name" (list $ "etcd")) . }}
-{{- $peers = append $peers (printf "%s=http://%s:2380" $pod (include "kvcachepool.etcdHost" (list $ $pod))) }}
+{{- $peers = append $peers (printf "%s=http://%s:2380" $pod (include "kvcachepool.etcdPeer" (list $ $pod))) }}
 {{- end }}
 {{- join "," $peers }}
 {{- end }}

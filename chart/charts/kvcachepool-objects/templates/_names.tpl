@@ -18,7 +18,7 @@ change gets a hash of the whole one.
 {{- define "kvcachepool.labels" -}}
 app.kubernetes.io/name: kvcachepool
 app.kubernetes.io/instance: {{ (first .).Release.Name | quote }}
-app.kubernetes.io/component: {{ eq (last .) "etcd" | ternary "etcd" "daemon" }}
+app.kubernetes.io/component: {{ hasPrefix "etcd" (last .) | ternary "etcd" "daemon" }}
 {{- end }}
 
 {{- /* The metadata of an object: (list $ SUFFIX). It ends with the annotations; more may follow. */}}
