@@ -5,12 +5,13 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from kvhelm.controller.watches import POOLS
-from kvhelm.kube.resource import LEASES, SECRETS
+from kvhelm.kube.resource import CONFIG_MAPS, LEASES, SECRETS, Object
 from kvhelm.local.operator import NAMESPACE
 from tests.cluster.operators import Operator, may
 from tests.cluster.stories import Stories
@@ -154,10 +155,17 @@ def requests(operator: Operator) -> Counter[tuple[str, str]]:
     )
 
 
+def _says_new(pools: int, obj: Object) -> bool:
+    return bool(obj["data"]["new"] == str(pools))
+
+
 async def restarted(alone: Stories, start: Start, before: Operator, pools: int) -> Operator:
     """Return a new operator in place of another, once it has looked at every pool."""
+    name = f"{before.release}-chart-rollout"
+    said = partial(_says_new, pools)
+    await alone.wait(CONFIG_MAPS, name, said, "to count the pools", NAMESPACE)
     before.stop()
-    operator = start(alone.namespace)
+    operator = start(alone.namespace, release=before.release)
     await operator.reaches("kvhelm_reconcile_duration_seconds_count", pools, step="Nothing")
     await operator.idles()
     await operator.reaches("kvhelm_api_requests_total", 1, verb="get", resource="configmaps")

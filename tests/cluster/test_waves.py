@@ -141,6 +141,7 @@ async def test_a_chart_that_fails_at_the_canary_goes_no_further(
     second = start(alone.namespace, "--chart", str(bad), release=RELEASE)
     canary = await stands(alone, "canary", "Failed", "2.1.0")
     await alone.turned("canary", "Stalled", "True", "RolledBack")
+    await alone.pool("canary", lambda it: told(it)[-1] == (3, "deployed", True), "to be back")
     word = await said(alone, "Halted")
     assert f"failed at {alone.namespace}/canary" in word["message"]
     assert (word["failed"], word["waiting"], word["pinned"], word["suspended"]) == (
