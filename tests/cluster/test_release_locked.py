@@ -87,15 +87,20 @@ async def test_a_helm_killed_while_it_installs(
     assert "kvhelm: freed, since the helm process that worked on it has ended" in helms
 
 
+async def begin_upgrade(stories: Stories, helm: FragileHelm) -> None:
+    """Make a pool, and upgrade it until helm is in the middle of it."""
+    await stories.create("p")
+    await stories.ready("p")
+    helm.hold()
+    await stories.change("p", scheduler=NOWHERE)
+    await pending(stories, 2)
+
+
 async def test_a_helm_killed_while_it_upgrades(
     alone: Stories, start: Start, fragile: FragileHelm
 ) -> None:
     operator = start(alone.namespace, "--helm", str(fragile.path))
-    await alone.create("p")
-    await alone.ready("p")
-    fragile.hold()
-    await alone.change("p", scheduler=NOWHERE)
-    await pending(alone, 2)
+    await begin_upgrade(alone, fragile)
     fragile.kill()
     await alone.event("p", "ReleaseFreed")
     await alone.change("p", scheduler={"gpuType": "NVIDIA-A10"})
@@ -109,11 +114,7 @@ async def test_the_operator_killed_with_its_helm(
     alone: Stories, start: Start, fragile: FragileHelm
 ) -> None:
     first = start(alone.namespace, "--helm", str(fragile.path))
-    await alone.create("p")
-    await alone.ready("p")
-    fragile.hold()
-    await alone.change("p", scheduler=NOWHERE)
-    await pending(alone, 2)
+    await begin_upgrade(alone, fragile)
     first.signal(signal.SIGSTOP)  # so that it can't see its helm end
     fragile.kill()
     first.signal(signal.SIGKILL)

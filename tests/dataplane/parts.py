@@ -110,7 +110,7 @@ async def listening(part: Part, port: int, host: str = HOST) -> None:
     """Wait until a part that was started accepts connections."""
 
     async def listens() -> bool:
-        assert part.running, f"{part.arguments[0]} ended:\n{part.said[-3000:]}"
+        assert part.running, f"{part.arguments[0]} ended:\n{part.said[-6000:]}"
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError:
@@ -245,7 +245,7 @@ class Vineyardd(Part):
         await listening(self, self.port)
 
         async def joined() -> bool:
-            assert self.running, f"vineyardd ended:\n{self.said[-3000:]}"
+            assert self.running, f"vineyardd ended:\n{self.said[-6000:]}"
             return f":{self.port} for RPC" in self.said[before:]
 
         await until(joined)

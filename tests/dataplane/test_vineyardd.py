@@ -12,10 +12,23 @@ from tests.dataplane.parts import PATIENCE, Etcd, free_port, registered, until
 PREFIX, UID = "/team/pool", "uid-of-mine"
 
 
+@pytest.fixture
+async def etcd(start_etcd: StartEtcd) -> list[Etcd]:
+    """An etcd of one member."""
+    return await start_etcd()
+
+
+@pytest.fixture
+async def shared(etcd: list[Etcd], service: Service) -> MetadataService:
+    """The service that it is, with a place claimed."""
+    made = service("etcd", etcd[0].url)
+    await made.claim(PREFIX, UID)
+    return made
+
+
 async def test_what_one_daemon_keeps_another_daemon_gives(
-    start_etcd: StartEtcd, start_pool: StartPool
+    etcd: list[Etcd], start_pool: StartPool
 ) -> None:
-    etcd = await start_etcd()
     first, second = await start_pool(etcd, PREFIX, 2)
     put = "o = client.put('attention'); client.persist(o); print(repr(o))"
     key = first.client(put)
@@ -24,11 +37,8 @@ async def test_what_one_daemon_keeps_another_daemon_gives(
 
 
 async def test_members_are_what_the_daemons_registered(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     pool = await start_pool(etcd, PREFIX, 2)
     members = await registered(shared, PREFIX, 2)
     assert members.claim == UID and not members.torn
@@ -44,11 +54,8 @@ async def test_members_are_what_the_daemons_registered(
 
 
 async def test_joins_and_leaves_arrive_without_asking(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     changed = asyncio.Event()
     shared.feed.follow(PREFIX, lambda _: changed.set())
 
@@ -79,11 +86,8 @@ async def test_joins_and_leaves_arrive_without_asking(
 
 
 async def test_reserved_numbers_are_given_to_nobody(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     assert await shared.reserve(PREFIX, UID, 7) is None
     assert await shared.reserve(PREFIX, UID, 3) is None  # never back
     await start_pool(etcd, PREFIX, 2)
@@ -99,11 +103,8 @@ async def picture_of(service: MetadataService) -> Members:
 
 
 async def test_only_an_entry_that_stands_still_is_removed(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     (daemon,) = await start_pool(etcd, PREFIX)
     (seen,) = (await registered(shared, PREFIX)).members
 
@@ -121,11 +122,8 @@ async def test_only_an_entry_that_stands_still_is_removed(
 
 
 async def test_a_wiped_etcd_is_recognised_under_running_daemons(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     (daemon,) = await start_pool(etcd, PREFIX)
     before = await registered(shared, PREFIX)
     await etcd[0].wipe()
@@ -146,10 +144,8 @@ async def test_a_wiped_etcd_is_recognised_under_running_daemons(
 
 
 async def test_daemons_that_die_one_after_the_other_come_back(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
     pool = await start_pool(etcd, PREFIX, 2)
     put = "o = client.put('attention'); client.persist(o); print(repr(o))"
     get = "print(client.get_meta(vineyard.ObjectID(sys.argv[1]), sync_remote=True).typename)"
@@ -168,11 +164,8 @@ async def test_daemons_that_die_one_after_the_other_come_back(
 
 
 async def test_a_deleted_pool_leaves_its_neighbour_alone(
-    start_etcd: StartEtcd, start_pool: StartPool, service: Service
+    etcd: list[Etcd], start_pool: StartPool, shared: MetadataService
 ) -> None:
-    etcd = await start_etcd()
-    shared = service("etcd", etcd[0].url)
-    await shared.claim(PREFIX, UID)
     await shared.claim(f"{PREFIX}-2", "uid-of-yours")
     (mine,) = await start_pool(etcd, PREFIX)
     (yours,) = await start_pool(etcd, f"{PREFIX}-2")
