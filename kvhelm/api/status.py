@@ -150,6 +150,11 @@ class MetadataStatus(Part):
     """Version of the service."""
     cluster_id: Annotated[str, StringConstraints(max_length=32)] | None = None
     """Which data set it is: another one when the service was wiped or replaced."""
+    held_by: (
+        Annotated[list[Annotated[str, StringConstraints(max_length=63)]], Field(max_length=9)]
+        | None
+    ) = None
+    """Uids of what holds the data of an etcd of the pool's own: volume claims, or its pod."""
     latency_milliseconds: Annotated[int, Field(ge=0)] | None = None
     """How long a read took."""
     last_success: datetime | None = None

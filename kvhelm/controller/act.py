@@ -86,7 +86,7 @@ class Actor:
         """Prepare; nothing is sent."""
         self._release = ReleaseActor(self.client, self.helm, self.chart, self.observer, self.events)
         self._leftovers = Leftovers(self.client, self.events)
-        self._metadata = MetadataActor(self.client, self.events, self.services)
+        self._metadata = MetadataActor(self.client, self.events, self.services, self.observer)
 
     @singledispatchmethod
     async def act(self, step: Step, snapshot: Snapshot, memory: Memory) -> float | None:

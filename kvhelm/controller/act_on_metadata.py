@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 
 from kvhelm.controller.memory import Memory
+from kvhelm.controller.observe import Observer
 from kvhelm.controller.pool import Pool
 from kvhelm.controller.services import Services
 from kvhelm.controller.snapshot import Snapshot
@@ -15,12 +17,14 @@ from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,
     MendMetadata,
+    MendOwnEtcd,
     MetadataStep,
     Preflight,
     PurgeLeft,
     PurgeMetadata,
     RemoveRegistration,
 )
+from kvhelm.controller.workloads import Pod
 from kvhelm.errors import MetadataError
 from kvhelm.kube.backoff import Backoff
 from kvhelm.kube.client import Client
@@ -43,6 +47,7 @@ class MetadataActor:
     client: Client
     events: EventRecorder
     services: Services
+    observer: Observer
 
     @singledispatchmethod
     async def act(self, step: MetadataStep, snapshot: Snapshot, memory: Memory) -> float:
@@ -85,19 +90,16 @@ class MetadataActor:
         pool, place = snapshot.pool, _place_of(snapshot)
         await self.services.reserve(pool.key, place, pool.uid)
         daemons = [pod for pod in snapshot.pods if pod.component == "daemon" and not pod.ending]
-        for pod in daemons:
-            # The StatefulSet starts them again in order, each when the one before it is ready.
-            with suppress(NotFound, Conflict):
-                await self.client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+        await self._delete(daemons)
         await self.services.claim_again(pool.key, place, pool.uid)
-        memory.mended_at = datetime.now(UTC).replace(microsecond=0)
-        self.events.record(
-            pool.reference(),
-            "Warning",
-            "DaemonsRestarted",
-            f"{step.why[:1].upper()}{step.why[1:]}: {len(daemons)} daemons are restarted in order, "
-            "since none of them registers again by itself. The objects in the pool are lost.",
-        )
+        self._mended(step, pool, memory, len(daemons))
+        return 0
+
+    @act.register
+    async def _(self, step: MendOwnEtcd, snapshot: Snapshot, memory: Memory) -> float:
+        # Killed in between, it is done again for those that are left.
+        await self._delete(step.behind)
+        self._mended(step, snapshot.pool, memory, len(step.behind))
         return 0
 
     @act.register
@@ -127,6 +129,24 @@ class MetadataActor:
         if purged:
             self._tell(pool, place, purged)
         return 0
+
+    async def _delete(self, daemons: Iterable[Pod]) -> None:
+        """End daemons; the StatefulSet starts them in order, each when the one before is ready."""
+        for pod in daemons:
+            with suppress(NotFound, Conflict):
+                gone = await self.client.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+                if gone.get("kind") == PODS.kind:
+                    self.observer.watches(pod.namespace).pods.upsert(gone)
+
+    def _mended(self, step: MetadataStep, pool: Pool, memory: Memory, daemons: int) -> None:
+        memory.mended_at = datetime.now(UTC).replace(microsecond=0)
+        self.events.record(
+            pool.reference(),
+            "Warning",
+            "DaemonsRestarted",
+            f"{step.why[:1].upper()}{step.why[1:]}: {daemons} daemons are restarted in order, "
+            "since none of them registers again by itself. The objects in the pool are lost.",
+        )
 
     def _tell(self, pool: Pool, place: Place, purged: Purged) -> None:
         said = f"{purged.keys} keys of {place.kind} {place.endpoints[0]} deleted"

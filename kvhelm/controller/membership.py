@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kvhelm.api.status import MemberStatus
+from kvhelm.controller.own_etcd import decide_own_etcd
 from kvhelm.controller.registered import Registration
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
@@ -62,7 +63,9 @@ def entries_of_nobody(snapshot: Snapshot) -> Iterator[Registration]:
 def decide_membership(snapshot: Snapshot) -> Step | None:
     """Return what is to do about who is registered; None if all is well, or not known."""
     service = snapshot.service
-    if not snapshot.claimed or service is None or service.registered is None:
+    if service is None:
+        return decide_own_etcd(snapshot)
+    if not snapshot.claimed or service.registered is None:
         return None
     if not service.healthy:
         return None  # what is not there can't be judged, nor mended

@@ -2,6 +2,7 @@
 
 from kvhelm.api.conditions import ConditionType
 from kvhelm.api.status import MetadataStatus
+from kvhelm.controller.own_etcd import data_to_remember
 from kvhelm.controller.service_view import ServiceView
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.verdicts import Verdict, known_conditions
@@ -48,10 +49,15 @@ def _managed_status(snapshot: Snapshot) -> MetadataStatus | None:
     etcd = snapshot.etcd
     if etcd is None:
         return None
+    before = snapshot.pool.status.metadata
+    if before and before.kind != "managed":
+        before = None
     return MetadataStatus(
         kind="managed",
         endpoints=[
             f"http://{etcd.name}-{member}.{etcd.namespace}.svc:2379"
             for member in range(etcd.replicas)
         ],
+        held_by=sorted(data_to_remember(snapshot)) or None,
+        mended_at=snapshot.mended_at or (before.mended_at if before else None),
     )

@@ -178,6 +178,7 @@ class Observer:
             left_purged=memory.left_purged,
             left_in=max(0.0, memory.left_at - now),
             mended_at=memory.mended_at,
+            volumes=watches.volumes_of(release),
             leftovers=memory.overdue(now, leftovers_of(pool, objects, pods))
             if pool.deleting
             else (),

@@ -23,6 +23,7 @@ from kvhelm.controller.steps import (
     Install,
     LookAtRegistered,
     MendMetadata,
+    MendOwnEtcd,
     Nothing,
     PurgeMetadata,
     RemoveRegistration,
@@ -70,6 +71,7 @@ _ENDS_FAILURE = (
     LookAtRegistered,
     RemoveRegistration,
     MendMetadata,
+    MendOwnEtcd,
     Repair,
     Nothing,
 )

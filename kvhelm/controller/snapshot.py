@@ -91,6 +91,8 @@ class Snapshot:
     """Seconds until the next try to purge one."""
     mended_at: datetime | None = None
     """When the daemons were last restarted because their metadata was lost."""
+    volumes: tuple[ReleaseObject, ...] = ()
+    """The volume claims of the pool's own etcd."""
     leftovers: tuple[str, ...] = ()
     """KIND/NAME of what is left of a deleted pool, once it takes longer than usual."""
     strays_in: float = 0

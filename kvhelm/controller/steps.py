@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from kvhelm.api.conditions import Reason
 from kvhelm.controller.objects import ReleaseObject
+from kvhelm.controller.workloads import Pod
 from kvhelm.metadata.service import Member
 from kvhelm.values import Place
 
@@ -95,6 +96,13 @@ class RemoveRegistration(MetadataStep):
 @dataclass(frozen=True)
 class MendMetadata(MetadataStep):
     """Restart the daemons: their metadata was lost, and they don't register again."""
+
+
+@dataclass(frozen=True)
+class MendOwnEtcd(MetadataStep):
+    """Restart the daemons that are registered in data which the pool's own etcd has lost."""
+
+    behind: tuple[Pod, ...]
 
 
 @dataclass(frozen=True)

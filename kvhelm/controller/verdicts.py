@@ -6,6 +6,7 @@ from typing import Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition
 from kvhelm.controller.last_words import Cause, first_cause
+from kvhelm.controller.own_etcd import daemons_behind, mend_in
 from kvhelm.controller.policy import Policy
 from kvhelm.controller.pool import ABANDON
 from kvhelm.controller.registered import Registered
@@ -185,6 +186,8 @@ def _metadata_ready(snapshot: Snapshot, goal: Goal) -> Verdict:
     etcd = snapshot.etcd
     if etcd is None:
         return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
+    if daemons_behind(snapshot):
+        return Verdict("False", Reason.METADATA_LOST, _emptied(snapshot))
     if etcd.ready == etcd.replicas:
         return Verdict("True", Reason.ETCD_READY, Reason.ETCD_READY.meaning)
     count = f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready"
@@ -217,6 +220,17 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     reason = Reason.UNTESTED if service.place.kind == "redis" else Reason.SERVICE_HEALTHY
     warnings = [f"{found.reason}: {found.message}" for found in service.found or ()]
     return Verdict("True", reason, " ".join([reason.meaning, *warnings]))
+
+
+def _emptied(snapshot: Snapshot) -> str:
+    """Return what is wrong if the pool's own etcd has lost its data."""
+    if mend_in(snapshot):
+        return (
+            "The pool's etcd came back empty again: the daemons are restarted "
+            f"{MEND_AT_MOST_EVERY / 60:.0f} minutes after the last time. Give it storage "
+            "(spec.metadata.managed.storage of a pool made anew)."
+        )
+    return "The pool's etcd came back empty: the daemons are restarted."
 
 
 def _lost(registered: Registered) -> str:

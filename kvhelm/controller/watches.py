@@ -24,7 +24,15 @@ from kvhelm.helm.releases import SECRET_TYPE, Revision, revision_from
 from kvhelm.kube.cache import Index, key_of
 from kvhelm.kube.client import Client
 from kvhelm.kube.reflector import Reflector
-from kvhelm.kube.resource import EVENTS, PODS, SECRETS, STATEFUL_SETS, Object, Resource
+from kvhelm.kube.resource import (
+    EVENTS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SECRETS,
+    STATEFUL_SETS,
+    Object,
+    Resource,
+)
 from kvhelm.values import Defaults, Place, asked_for, digest, place_for, values_for
 
 POOLS = Resource(GROUP, VERSION, PLURAL, KIND)
@@ -99,6 +107,14 @@ class Watches:
             )
             for resource in METADATA_KINDS
         }
+        self.volumes: Reflector[ReleaseObject] = Reflector(
+            client,
+            PERSISTENT_VOLUME_CLAIMS,
+            partial(release_object_from, PERSISTENT_VOLUME_CLAIMS.kind),
+            namespace=namespace,
+            label_selector=_OURS,
+            metadata_only=True,
+        )
         # A StatefulSet has no condition for pods that it may not create: only these events tell.
         self.refused: Reflector[RefusedPod] = Reflector(
             client,
@@ -116,6 +132,7 @@ class Watches:
         )
         self.workloads_by_release = Index(self.workloads, lambda it: [(it.namespace, it.release)])
         self.pods_by_release = Index(self.pods, lambda it: [(it.namespace, it.release)])
+        self.volumes_by_release = Index(self.volumes, lambda it: [(it.namespace, it.release)])
         self.objects_by_release = {
             kind: Index(cache, lambda it: [(it.namespace, it.release)])
             for kind, cache in self.objects.items()
@@ -132,7 +149,7 @@ class Watches:
             for namespace, release in {(it.namespace, it.release) for it in (old, new) if it}:
                 changed(pools_of(namespace, release))
 
-        made: list[Reflector[Any]] = [self.revisions, self.workloads, self.pods]
+        made: list[Reflector[Any]] = [self.revisions, self.workloads, self.pods, self.volumes]
         for cache in (*made, *self.objects.values()):
             cache.add_handler(made_changed)
 
@@ -151,9 +168,14 @@ class Watches:
             self.revisions,
             self.workloads,
             self.pods,
+            self.volumes,
             self.refused,
             *self.objects.values(),
         )
+
+    def volumes_of(self, release: tuple[str, str]) -> tuple[ReleaseObject, ...]:
+        """Return the volume claims of a release's etcd."""
+        return tuple(self.volumes[key] for key in self.volumes_by_release[release])
 
     def objects_of(self, release: tuple[str, str]) -> tuple[ReleaseObject, ...]:
         """Return the objects of a release (namespace and name) that are kept true."""

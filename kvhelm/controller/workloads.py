@@ -31,6 +31,8 @@ class Workload:
     observed: bool
     """Whether the StatefulSet controller has seen the current generation."""
     selector: str
+    volumes: tuple[str, ...] = ()
+    """The names of its volumeClaimTemplates."""
     object: ReleaseObject | None = None
     """Who owns which of its fields."""
     update_revision: str = ""
@@ -75,6 +77,7 @@ def workload_from(statefulset: Mapping[str, Any]) -> Workload:
         updated=existing if same else int(status.get("updatedReplicas", 0)),
         observed=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
+        volumes=tuple(each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or ()),
         object=release_object_from("StatefulSet", statefulset),
         update_revision=status.get("updateRevision", ""),
     )

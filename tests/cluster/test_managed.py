@@ -53,6 +53,72 @@ async def test_two_of_three_are_enough_and_one_is_not(stories: Stories) -> None:
     await stories.turned("p", "Ready", "False", "EtcdNotReady")
 
 
+async def test_an_etcd_whose_pod_is_gone_has_lost_its_data(stories: Stories) -> None:
+    await stories.create("p", replicas=2, metadata={"managed": {}})
+    pool = await stories.ready("p")
+    (held,) = pool["status"]["metadata"]["heldBy"]
+    before = {pod["metadata"]["uid"] for pod in await stories.pods("p")}
+    await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
+    said = str((await stories.event("p", "DaemonsRestarted"))["message"])
+    assert "came back empty: 2 daemons are restarted in order" in said
+    assert "objects in the pool are lost" in said
+    pool = await stories.pool(
+        "p", lambda pool: pool["status"]["metadata"]["heldBy"] != [held], "to be on the new one"
+    )
+    assert pool["status"]["metadata"]["mendedAt"]
+    await stories.ready("p")
+    assert not before & {pod["metadata"]["uid"] for pod in await stories.pods("p")}
+    # Not so often: it would be the same the next time.
+    await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
+    words = await stories.turned("p", "MetadataReady", "False", "MetadataLost")
+    assert "10 minutes after the last time" in words
+    # Who can't wait restarts them.
+    daemons = (await stories.daemons("p"))["metadata"]["name"]
+    await stories.kubectl("rollout", "restart", f"statefulset/{daemons}")
+    await stories.turned("p", "MetadataReady", "True", "EtcdReady")
+
+
+async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories: Stories) -> None:
+    await stories.create("p", metadata={"managed": {"storage": {"size": "1Gi"}}})
+    pool = await stories.ready("p")
+    (volume,) = (await volumes(stories)).values()
+    assert pool["status"]["metadata"]["heldBy"] == [volume]
+    (daemon,) = await stories.pods("p")
+    # Another pod has the same volume.
+    await replace_etcd(stories)
+    await stories.turned("p", "MetadataReady", "True", "EtcdReady")
+    await stories.ready("p")
+    (same,) = await stories.pods("p")
+    assert same["metadata"]["uid"] == daemon["metadata"]["uid"]
+    await stories.kubectl("delete", "pvc", "data-p-etcd-0", "--wait=false")
+    await replace_etcd(stories)
+    await stories.event("p", "DaemonsRestarted")
+    await stories.pool(
+        "p", lambda pool: pool["status"]["metadata"]["heldBy"] != [volume], "to be on the new one"
+    )
+    await stories.ready("p")
+    (other,) = await stories.pods("p")
+    assert other["metadata"]["uid"] != daemon["metadata"]["uid"]
+
+
+async def replace_etcd(stories: Stories) -> None:
+    """Delete the pod of an etcd, and wait for the next one."""
+    gone = await stories.client.get(PODS, "p-etcd-0", stories.namespace)
+    await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
+    await stories.wait(
+        PODS,
+        "p-etcd-0",
+        lambda pod: (
+            pod["metadata"]["uid"] != gone["metadata"]["uid"]
+            and any(
+                each["type"] == "Ready" and each["status"] == "True"
+                for each in pod["status"].get("conditions", ())
+            )
+        ),
+        "to be made again",
+    )
+
+
 async def test_another_number_of_members_by_helm_alone_is_refused(
     stories: Stories,
 ) -> None:

@@ -1,5 +1,7 @@
-"""The parts that come from PyPI, in an environment of their own: they need other versions of what
-kvhelm needs. Pinned by requirements.lock beside this; `make` it anew with
+"""Parts that kvhelm itself has no use for.
+
+Those from PyPI are in an environment of their own: they need other versions of what kvhelm needs.
+Pinned by requirements.lock beside this; `make` it anew with
 
     uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-header -o requirements.lock
@@ -15,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from kvhelm.local.build import ensure_binary
 from kvhelm.local.lock import locked
+from kvhelm.local.pins import Pins
 from kvhelm.local.places import cache_root
 from kvhelm.local.progress import SILENT
 
@@ -59,6 +63,13 @@ def ensure_installed() -> Installed:
             _uv("pip", "install", "--quiet", "--require-hashes", "--python", python, "-r", LOCK)
             complete.touch()
     return Installed(home / "bin" / "python")
+
+
+def ensure_old_etcd() -> Path:
+    """Return an etcd 3.3, built at the first call on this machine (half a minute)."""
+    pins = Pins(Path(__file__).with_name("etcd-3.3"))
+    target = cache_root() / "tests" / f"{pins.name}-{pins.digest()}" / "etcd"
+    return ensure_binary(target, pins, "github.com/coreos/etcd", "-s -w", SILENT, "half a minute")
 
 
 def _python() -> str:

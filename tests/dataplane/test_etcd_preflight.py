@@ -220,7 +220,7 @@ async def test_a_host_that_takes_connections_and_says_nothing(service: Service) 
 
 
 async def test_an_etcd_of_the_year_2021_is_fine(start_etcd: StartEtcd, service: Service) -> None:
-    """The oldest that is to be had here: etcd 3.5.1, which vineyard's own package brings."""
+    """etcd 3.5.1, which vineyard's own package brings."""
     (etcd,) = await start_etcd(program=ensure_installed().old_etcd)
     old = service("etcd", etcd.url)
     assert await old.preflight(PREFIX, UID) == ()

@@ -118,13 +118,14 @@ def pod(
     ready: bool = True,
     ending: bool = False,
     age: float = 0,
+    component: str = "daemon",
 ) -> Pod:
-    """A daemon's pod that was made `age` seconds ago."""
+    """A pod that was made `age` seconds ago."""
     return Pod(
         namespace="ns",
         name=name,
         release="p",
-        component="daemon",
+        component=component,
         uid=f"uid-of-{name}",
         node=node,
         ip=f"10.0.0.{name.rpartition('-')[2]}",
