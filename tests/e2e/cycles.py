@@ -1,9 +1,9 @@
 """Real nodes up, used and down, again and again: `python -m tests.e2e.cycles 20`.
 
 Each cycle starts a cluster of two nodes and the operator, makes a pool Ready, puts an array on one
-node, gets it on the other, and stops all. Prints what each took, and whatever is left on the machine
-that was not there before; ends with code 1 if anything is. Needs what real nodes need, and about
-half a minute a cycle; `make test` does not run it.
+node, gets it on the other, and stops all. Prints what each took, and whatever is left on the
+machine; ends with code 1 if anything is. Needs what real nodes need, and about half a minute a
+cycle; `make test` does not run it.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from kvhelm.kube.client import Client
 from kvhelm.kube.resource import NAMESPACES
 from kvhelm.local.cluster import Cluster, down, up
 from kvhelm.local.operator import ensure_operator
-from kvhelm.local.realnode.cgroups import hierarchies
 from kvhelm.local.realnode.client import ensure_client_image
 from kvhelm.local.realnode.power import load_image
 from kvhelm.local.realnode.traces import traces
@@ -63,21 +63,17 @@ def cycle() -> tuple[dict[str, float], list[str]]:
             down(NAME, state=state)
         marks.append(time.monotonic())
         left = [*traces(cluster.place), *(f"file {each}" for each in state.rglob("*"))]
-    parts = [after - since for since, after in zip(marks, marks[1:], strict=False)]
-    return dict(zip(("up", "smoke", "down"), parts, strict=True)), left + sorted(
-        set(seen()) - before
-    )
+    left += sorted(set(seen()) - before)
+    parts = [after - since for since, after in pairwise(marks)]
+    return dict(zip(("up", "smoke", "down"), parts, strict=True)), left
 
 
 def seen() -> Iterator[str]:
-    """Tell what there is on this machine of all that real nodes are made of."""
+    """Tell what there is on this machine of what real nodes could leave beside their own traces."""
     for interface in Path("/sys/class/net").iterdir():
         yield f"interface {interface.name}"
     for line in Path("/proc/self/mounts").read_text().splitlines():
         yield f"mount {line}"
-    for hierarchy in hierarchies():
-        for cgroup in hierarchy.glob("kvhelm-*"):
-            yield f"cgroup {cgroup}"
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
