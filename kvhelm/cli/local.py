@@ -19,6 +19,7 @@ from kvhelm.local.realnode.plan import MOST
 from kvhelm.local.realnode.power import inside, switch_off, switch_on
 from kvhelm.local.realnode.preflight import check_machine
 from kvhelm.local.realnode.programs import ensure_node_programs
+from kvhelm.local.status import status as status_of
 from kvhelm.local.tools import ensure_tools
 
 _REAL_NODES = 2
@@ -124,7 +125,7 @@ def down(
 @app.command()
 def status(name: Name = local.DEFAULT_NAME) -> None:
     """Show the parts of a local cluster and its nodes; exit code 1 if it is not running."""
-    seen = local.status(name)
+    seen = status_of(name)
     parts = Table("PART", "PID", "STATE", "PORT", "MEMORY", box=None, pad_edge=False)
     for part in (*seen.parts, *seen.operators):
         parts.add_row(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from kvhelm.local.pins import Pins, version_in, written
 from kvhelm.local.progress import Progress
 
 _TAIL = 15
+# Seconds that built programs are kept for after their last use.
+_KEPT = 30 * 24 * 3600.0
 
 
 def ensure_binary(
@@ -24,9 +27,12 @@ def ensure_binary(
 ) -> Path:
     """Build the Go `package` as `target`, unless it is there; `hint` says how long it may take.
 
-    Raises LocalError when Go is missing or too old, or with the end of what a failed build said.
+    What other pins were built to goes once it has not been asked for in 30 days. Raises LocalError
+    when Go is missing or too old, or with the end of what a failed build said.
     """
     if target.exists():
+        with suppress(OSError):  # a cache that somebody else made may be read-only
+            os.utime(target.parent)
         return target
     with locked(target.parent.with_suffix(".lock"), progress):
         if target.exists():  # somebody else built it while we waited
@@ -41,7 +47,14 @@ def ensure_binary(
                     f"building {target.name}",
                 )
             part.replace(target)
+    _forget_unused(target.parent)
     return target
+
+
+def _forget_unused(kept: Path) -> None:
+    for folder in kept.parent.iterdir():
+        if folder.is_dir() and folder != kept and time.time() - folder.stat().st_mtime > _KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def ensure_module_files(

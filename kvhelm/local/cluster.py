@@ -1,4 +1,4 @@
-"""A local cluster's life: up, down, and what it is like in between.
+"""A local cluster's life: up, down, and its nodes in between.
 
 Each function is for one command, and blocks until what it says is true. A cluster is known by
 its name; everything of it is below `state_root()/clusters/<name>`, and nothing is elsewhere.
@@ -22,7 +22,7 @@ from kvhelm.local.lock import locked
 from kvhelm.local.nodes import DEFAULT_NODES, Node
 from kvhelm.local.parts import PARTS, Paths, Ports, server_url
 from kvhelm.local.places import state_root
-from kvhelm.local.processes import Process, alive, memory
+from kvhelm.local.processes import Process, alive
 from kvhelm.local.progress import SILENT, Progress
 from kvhelm.local.realnode.nodes import KEEPER, count_for, ensure_real_nodes, nodes_of
 from kvhelm.local.realnode.plan import Place, RealNode
@@ -89,46 +89,6 @@ class Cluster:
         raise LocalError(f"the local cluster {self.name} has no real node {name}")
 
 
-@dataclass(frozen=True)
-class PartStatus:
-    """One process of a cluster."""
-
-    name: str
-    pid: int
-    alive: bool
-    port: int | None
-    memory: int  # bytes, resident
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """One node, in short."""
-
-    name: str
-    ready: bool
-    gpu: str | None
-    gpus: int
-    zone: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a cluster is like right now."""
-
-    name: str
-    parts: tuple[PartStatus, ...]
-    server: str
-    logs: Path
-    version: str | None  # of the API server; None when it does not answer
-    nodes: tuple[NodeStatus, ...]
-    operators: tuple[PartStatus, ...] = ()
-
-    @property
-    def running(self) -> bool:
-        """Whether every part runs and the API server answers."""
-        return self.version is not None and all(part.alive for part in self.parts)
-
-
 def up(
     name: str = DEFAULT_NAME,
     *,
@@ -148,7 +108,7 @@ def up(
     than those restart the cluster. A cluster that runs already is left as it is.
     Raises LocalError with the log's tail when a part does not start; nothing is left running then.
     """
-    paths = _paths(name, state)
+    paths = paths_of(name, state)
     record = records.read(paths.record)
     count = count_for(name, record.real_nodes if record else None, real_nodes)
     if count:
@@ -182,7 +142,7 @@ def down(
     certificates and, where they are still free, ports. Raises LocalError with a list if anything
     of real nodes is left, and keeps their disks then.
     """
-    paths = _paths(name, state)
+    paths = paths_of(name, state)
     if not paths.directory.exists():
         return False
     with locked(lock_of(paths), progress):
@@ -203,7 +163,7 @@ def down(
 
 def find(name: str = DEFAULT_NAME, *, state: Path | None = None) -> Cluster:
     """Return the cluster. Raises LocalError if it does not run."""
-    paths = _paths(name, state)
+    paths = paths_of(name, state)
     record = records.read(paths.record)
     if record is None or not record.processes:
         raise LocalError(f"the local cluster {name} is not running: kvhelm local up --name {name}")
@@ -223,29 +183,6 @@ def names(state: Path | None = None) -> list[str]:
     if not clusters.is_dir():
         return []
     return sorted(folder.name for folder in clusters.iterdir() if folder.is_dir())
-
-
-def status(name: str = DEFAULT_NAME, *, state: Path | None = None) -> Status:
-    """Look at the cluster. Raises LocalError if there is none, or it was stopped."""
-    paths = _paths(name, state)
-    record = records.read(paths.record)
-    if record is None or not record.processes:
-        raise LocalError(f"the local cluster {name} is not running")
-    parts = tuple(
-        PartStatus(part, process.pid, alive(process), record.ports.of(part), memory(process))
-        for part, process in record.processes.items()
-    )
-    operators = tuple(
-        PartStatus(release, each.process.pid, alive(each.process), each.port, memory(each.process))
-        for release, each in record.operators.items()
-    )
-    cluster = Cluster(name, paths, record.ports, record.processes)
-    try:
-        version = cluster.api.get("/version")["gitVersion"]
-        found = tuple(_node_status(node) for node in _nodes(cluster))
-    except LocalError:
-        version, found = None, ()
-    return Status(name, parts, cluster.server, paths.logs, version, found, operators)
 
 
 def add_nodes(cluster: Cluster, nodes: Sequence[Node]) -> None:
@@ -274,7 +211,8 @@ def environment(cluster: Cluster, path: str) -> dict[str, str]:
     }
 
 
-def _paths(name: str, state: Path | None) -> Paths:
+def paths_of(name: str, state: Path | None) -> Paths:
+    """Return where a cluster of that name is, or would be. Raises LocalError for no name."""
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name):
         raise LocalError(
             f"{name!r} can't be the name of a local cluster: "
@@ -338,14 +276,3 @@ def _nodes(cluster: Cluster) -> list[dict[str, Any]]:
 def _is_fake(node: Mapping[str, Any]) -> bool:
     annotations: Mapping[str, str] = node["metadata"].get("annotations", {})
     return annotations.get("kwok.x-k8s.io/node") == "fake"
-
-
-def _node_status(node: Mapping[str, Any]) -> NodeStatus:
-    labels = node["metadata"].get("labels", {})
-    return NodeStatus(
-        node["metadata"]["name"],
-        fake.is_ready(node),
-        labels.get("nvidia.com/gpu.product"),
-        int(node["status"].get("allocatable", {}).get("nvidia.com/gpu", 0)),
-        labels.get("topology.kubernetes.io/zone", ""),
-    )

@@ -20,6 +20,7 @@ from kvhelm.local import cluster as local
 from kvhelm.local.cluster import Cluster
 from kvhelm.local.nodes import DEFAULT_NODES, Node
 from kvhelm.local.processes import Process, alive
+from kvhelm.local.status import status
 
 # A cluster takes 540 MB: all of these tests are for one worker.
 pytestmark = pytest.mark.xdist_group("local")
@@ -93,7 +94,7 @@ def pod(name: str, gpu: str | None) -> str:
 
 
 def test_a_new_cluster_has_ready_gpu_nodes(cluster: Cluster, module_state: Path) -> None:
-    seen = local.status("shared", state=module_state)
+    seen = status("shared", state=module_state)
     assert seen.running
     assert seen.version is not None
     assert seen.version.startswith("v1.")
@@ -239,7 +240,7 @@ def test_a_cluster_of_which_a_part_died_starts_again_with_its_data(state: Path) 
     os.kill(scheduler.pid, signal.SIGKILL)
     os.waitid(os.P_PID, scheduler.pid, os.WEXITED | os.WNOWAIT)
 
-    assert not local.status("hurt", state=state).running
+    assert not status("hurt", state=state).running
     with pytest.raises(LocalError, match="kube-scheduler died"):
         local.find("hurt", state=state)
 

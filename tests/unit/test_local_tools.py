@@ -1,5 +1,6 @@
 """Which programs a local cluster uses: the user's own where they fit, else built once."""
 
+import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -202,6 +203,24 @@ def test_two_builders_at_once_build_once(bin_folder: Path, tmp_path: Path) -> No
     # Neither a lock nor a half-written file stays behind.
     assert [path.name for path in targets[0].parent.iterdir()] == ["helm"]
     assert [path.name for path in targets[0].parent.parent.iterdir()] == ["digest"]
+
+
+def test_what_nobody_used_for_a_month_goes_when_something_new_is_built(
+    bin_folder: Path, tmp_path: Path
+) -> None:
+    script(bin_folder / "go", 'test "$1" = env && echo go1.99.0 && exit\necho built > $5')
+
+    def build(digest: str) -> Path:
+        target = tmp_path / "cache" / digest / "helm"
+        return ensure_binary(target, HELM.pins, HELM.package, "-s", Listener(), "soon")
+
+    old, used = build("old"), build("used")
+    for each in (old, used):
+        os.utime(each.parent, (0, 0))
+    assert build("used") == used
+    assert build("new").exists()
+    assert used.exists()
+    assert not old.parent.exists()
 
 
 def test_joined_stages_stay_documents_of_their_own() -> None:

