@@ -20,7 +20,7 @@ from kvhelm.controller.report import status_for
 from kvhelm.controller.rollback import goal_for
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.helm.origin import Origin, origin_of, rollback_description
-from kvhelm.helm.releases import HEALTHY
+from kvhelm.helm.releases import HEALTHY, Revision
 from tests.unit.pools import pool
 from tests.unit.world import Killed, Refused, World, later, policy_of, ready, stamp_for
 
@@ -105,14 +105,23 @@ class Story(RuleBasedStateMachine):
     @rule(data=st.data(), killed=st.none() | st.integers(1, 4))
     def helm_rollback(self, data: st.DataObject, killed: int | None) -> None:
         if self.world.secrets and not self.locked:
-            to = data.draw(st.sampled_from(sorted(self.world.secrets)))
-            tried = any(
-                each.stamp and each.stamp.spec_digest == self.spec
-                for each in self.world.revisions()
-            )
-            self.by_hand(killed, lambda: self.world.rollback(to, f"Rollback to {to}"))
-            whole = self.world.revisions()[-1].status == "deployed"
-            self.gone_back = self.world.template if tried and whole else None
+            self.go_back(data.draw(st.sampled_from(sorted(self.world.secrets))), killed)
+
+    @rule(spec=st.sampled_from(("better", "best")))
+    def change_and_go_back(self, spec: str) -> None:
+        """What most rollbacks are: to what was there just now."""
+        self.change_and_see_it_done("good")
+        self.change_and_see_it_done(spec)
+        if len(self.world.secrets) > 1 and not self.locked:
+            self.go_back(sorted(self.world.secrets)[-2], None)
+
+    def go_back(self, to: int, killed: int | None) -> None:
+        tried = any(
+            each.stamp and each.stamp.spec_digest == self.spec for each in self.world.revisions()
+        )
+        self.by_hand(killed, lambda: self.world.rollback(to, f"Rollback to {to}"))
+        whole = self.world.revisions()[-1].status == "deployed"
+        self.gone_back = self.world.template if tried and whole else None
 
     @rule(killed=st.none() | st.integers(1, 3))
     def helm_uninstall(self, killed: int | None) -> None:
@@ -220,6 +229,7 @@ class Story(RuleBasedStateMachine):
         match step:
             case steps.Install() | steps.Upgrade():
                 assert not self.locked
+                assert self.turn or not self.is_behind_alone(current), "it is not its turn"
                 number = step.revision if isinstance(step, steps.Upgrade) else 1
                 parked = isinstance(step, steps.Install) and step.parked
                 self.helm(number, lambda: self.make(number, parked))
@@ -265,6 +275,13 @@ class Story(RuleBasedStateMachine):
                 pass
             case _:
                 raise AssertionError(f"nobody thought of {step}")
+
+    def is_behind_alone(self, current: Revision | None) -> bool:
+        """Whether nothing but the operator's chart separates a whole release from its spec."""
+        stamp = current.stamp if current and current.status == "deployed" else None
+        return bool(
+            stamp and not stamp.parked and not self.failed and stamp.spec_digest == self.spec
+        )
 
     def helm(self, number: int, run: Any) -> None:
         try:
