@@ -92,9 +92,9 @@ class Observer:
         for watches in self._watches.values():
             yield from watches.pools.values()
 
-    def keys(self) -> Iterable[PoolKey]:
-        """Yield the key of every pool that is known."""
-        return (known.pool.key for known in self.pools())
+    def count(self) -> int:
+        """Return how many pools are known."""
+        return sum(len(watches.pools) for watches in self._watches.values())
 
     def known(self, key: PoolKey) -> KnownPool | None:
         """Return a pool and its values; None if there is no such pool."""

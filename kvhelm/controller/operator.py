@@ -65,7 +65,7 @@ async def _run_until_lost(settings: Settings, chart: Chart, stop: asyncio.Event)
         stack.push_async_callback(services.close)
         observer = Observer(client, settings.namespaces, settings.defaults, changed, services)
         await stack.enter_async_context(observer.watching())
-        rollout = Rollout(settings.waves, chart, observer.keys, changed)
+        rollout = Rollout(settings.waves, chart, observer.count, changed)
         metrics.watch(client, observer, queue, rollout)
         synced = asyncio.create_task(observer.synced(), name="wait for the caches")
         port = await stack.enter_async_context(

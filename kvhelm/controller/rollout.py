@@ -28,15 +28,15 @@ class Rollout:
         self,
         waves: Waves,
         chart: Chart,
-        pools: Callable[[], Iterable[PoolKey]],
+        count: Callable[[], int],
         changed: Callable[[Iterable[PoolKey]], None],
     ) -> None:
-        """Begin with nobody admitted: before all `pools` were seen nobody knows the waves."""
+        """Begin with nobody admitted: before all pools (`count`) were seen none knows the waves."""
         self.plan = Plan()
         """Who may move now, and the counts."""
         self._waves = waves
         self._chart = chart
-        self._pools = pools
+        self._count = count
         self._changed = changed
         self._places: dict[PoolKey, Place] = {}
         self._all_seen = False
@@ -57,7 +57,7 @@ class Rollout:
         else:
             self._places[key] = place
         if not self._all_seen:
-            self._all_seen = all(each in self._places for each in self._pools())
+            self._all_seen = len(self._places) >= self._count()
         if self._all_seen:
             self._replan()
 

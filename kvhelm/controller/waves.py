@@ -152,18 +152,19 @@ def plan_for(
     if failed:
         return Plan(State.HALTED, counts=counts, failed=tuple(sorted(failed)))
 
-    # Spread over namespaces, and other pools first with each chart; the same after a restart.
-    order = sorted(waiting, key=lambda key: (not places[key].canary, digest([chart_digest, *key])))
-    begun = [key for key in order if key in before]
+    begun = [key for key in waiting if key in before]
+    fresh = [key for key in waiting if key not in before]
     moved = len(by[Standing.CURRENT]) + len(by[Standing.MOVING]) + len(begun)
-    ends = waves.ends(moved + len(order) - len(begun))
+    ends = waves.ends(moved + len(fresh))
     busy = bool(by[Standing.MOVING] or begun)
     end = next((end for end in ends if end > moved or (busy and end == moved)), moved)
-    fresh = [key for key in order if key not in before][: end - moved]
+    if end > moved:
+        # Spread over namespaces, and other pools first with each chart; the same after a restart.
+        fresh.sort(key=lambda key: (not places[key].canary, digest([chart_digest, *key])))
     last = [] if waiting or by[Standing.MOVING] or not (waves.canary or waves.share) else unready
     return Plan(
         State.PROGRESSING,
-        frozenset([*begun, *fresh, *last]),
+        frozenset([*begun, *fresh[: end - moved], *last]),
         wave=ends.index(end) + 1 if end in ends else 0,
         waves=len(ends),
         counts=counts,
