@@ -16,7 +16,7 @@ Data = frozenset[str]
 
 def decide_own_etcd(snapshot: Snapshot) -> Step | None:
     """Return what is to be done about an etcd that has lost its data; None if it has not."""
-    behind = daemons_behind(snapshot)
+    behind = tuple(pod for pod in daemons_behind(snapshot) if not pod.ending)
     if not behind:
         return None
     if left := mend_in(snapshot):
@@ -34,11 +34,7 @@ def daemons_behind(snapshot: Snapshot) -> tuple[Pod, ...]:
     if not held or not known or held & known:
         return ()
     anew = max(pod.created for pod in _members(snapshot))
-    return tuple(
-        pod
-        for pod in snapshot.pods
-        if pod.component == "daemon" and not pod.ending and pod.created <= anew
-    )
+    return tuple(pod for pod in snapshot.pods if pod.component == "daemon" and pod.created <= anew)
 
 
 def data_held(snapshot: Snapshot) -> Data | None:

@@ -133,6 +133,17 @@ def test_what_is_restarted_and_what_is_remembered(row: str) -> None:
     assert status and set(status.held_by or ()) == remembered
 
 
+def test_it_is_lost_until_the_last_daemon_of_before_is_gone() -> None:
+    seen = picture(held("pod-0", mended_ago=1), member())
+    ends = replace(
+        seen, pods=tuple(replace(each, ending=each.component == "daemon") for each in seen.pods)
+    )
+    assert decide_own_etcd(ends) is None
+    assert data_to_remember(ends) == {"pod-0"}
+    verdict = verdicts_for(ends, decide(ends, POLICY), POLICY)["MetadataReady"]  # type: ignore[index]
+    assert verdict.message == "The pool's etcd came back empty: the daemons are restarted."
+
+
 def test_a_pool_is_mended_at_most_once_in_ten_minutes() -> None:
     step = decide_own_etcd(picture(held("pod-0", mended_ago=60), member()))
     assert isinstance(step, Wait) and step.seconds == 540
