@@ -6,7 +6,7 @@ etcd, and daemons that were registered in the one before it do not register agai
 """
 
 from kvhelm.controller.snapshot import Snapshot
-from kvhelm.controller.steps import MendOwnEtcd, Step, Wait
+from kvhelm.controller.steps import RestartDaemons, Step, Wait
 from kvhelm.controller.workloads import Pod, Workload
 from kvhelm.metadata.loss import MEND_AT_MOST_EVERY
 
@@ -21,7 +21,7 @@ def decide_own_etcd(snapshot: Snapshot) -> Step | None:
         return None
     if left := mend_in(snapshot):
         return Wait("the daemons were restarted a short while ago", left)
-    return MendOwnEtcd("the pool's etcd came back empty", behind)
+    return RestartDaemons("the pool's etcd came back empty", behind)
 
 
 def daemons_behind(snapshot: Snapshot) -> tuple[Pod, ...]:

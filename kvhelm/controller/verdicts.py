@@ -6,6 +6,7 @@ from typing import Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition
 from kvhelm.controller.last_words import Cause, first_cause
+from kvhelm.controller.membership import daemons_cut_off
 from kvhelm.controller.own_etcd import daemons_behind, mend_in
 from kvhelm.controller.policy import Policy
 from kvhelm.controller.pool import ABANDON
@@ -213,6 +214,9 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     lost = _lost(service.registered) if service.registered and not service.trouble else None
     if lost:
         return Verdict("False", Reason.METADATA_LOST, lost)
+    if not service.trouble and (cut_off := daemons_cut_off(snapshot)):
+        words = f"{Reason.DAEMONS_CUT_OFF.meaning} ({', '.join(pod.name for pod in cut_off[:20])})"
+        return Verdict("False", Reason.DAEMONS_CUT_OFF, words)
     trouble = service.trouble or (None if snapshot.claimed else service.blocker)
     if trouble:
         return Verdict(bad, trouble.reason, trouble.message)
