@@ -13,7 +13,7 @@ from rich.markup import escape
 from bench import report
 from bench.bare import measure_bare
 from bench.environment import environment_of
-from bench.figures import FIGURES, Figures, Memory
+from bench.figures import Figures, Memory, write
 from bench.fleet import measure_create, measure_idle, measure_restart, measure_update
 from bench.pools import nodes_for
 from bench.report import Row
@@ -68,8 +68,7 @@ def main(
         )
         show(console, _SUMMARY_TITLE, _summary(figures))
         if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            json.write_bytes(FIGURES.dump_json(figures, indent=2) + b"\n")
+            write(figures, json)
             progress.say(f"written: {json}")
     except KvhelmError as error:
         console.print(f"[red]{escape(str(error))}[/red]")

@@ -5,6 +5,7 @@ Times and CPU times are in seconds, memory in bytes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from pydantic import TypeAdapter
@@ -166,10 +167,6 @@ class Figures:
     bare: Bare
 
 
-FIGURES = TypeAdapter(Figures)
-"""Reads and writes them as JSON."""
-
-
 @dataclass(frozen=True)
 class MetadataFigures:
     """One run of `bench.metadata`: many pools, whose daemons are registered in one etcd."""
@@ -195,3 +192,9 @@ class MetadataFigures:
 
 ANY_FIGURES: TypeAdapter[Figures | MetadataFigures] = TypeAdapter(Figures | MetadataFigures)
 """Reads either as JSON."""
+
+
+def write(figures: Figures | MetadataFigures, file: Path) -> None:
+    """Write figures as JSON, as committed results are."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(ANY_FIGURES.dump_json(figures, indent=2) + b"\n")

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from bench.daemons import Daemon, Daemons
 from bench.environment import environment_of
-from bench.figures import ANY_FIGURES, MetadataFigures, Spread
+from bench.figures import MetadataFigures, Spread, write
 from bench.fleet import NAMESPACE, measure_create
 from bench.meter import cost_between, reading
 from bench.pools import names_for, nodes_for
@@ -41,7 +41,10 @@ CLUSTER = "bench-metadata"
 
 def main(
     pools: Annotated[int, typer.Option(min=1, help="Pools of one daemon.")] = 1000,
-    seconds: Annotated[float, typer.Option(min=10, help="How long to watch, twice.")] = 180,
+    # (Daemons that write nothing for longer are taken for cut off.)
+    seconds: Annotated[
+        float, typer.Option(min=10, max=120, help="How long to watch, twice.")
+    ] = 120,
     joins: Annotated[int, typer.Option(min=1, help="Daemons that start again.")] = 20,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
 ) -> None:
@@ -65,8 +68,7 @@ def main(
         figures = asyncio.run(measure())
         show(console, f"{pools} pools on one etcd", metadata_rows(figures))
         if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            json.write_bytes(ANY_FIGURES.dump_json(figures, indent=2) + b"\n")
+            write(figures, json)
             progress.say(f"written: {json}")
     except KvhelmError as error:
         console.print(f"[red]{escape(str(error))}[/red]")

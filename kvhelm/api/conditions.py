@@ -138,6 +138,12 @@ class Reason(StrEnum):
         "The pool's keys in the metadata service are gone: kvhelm restarts the daemons, at most "
         "once in 10 minutes.",
     )
+    DAEMONS_CUT_OFF = (
+        "DaemonsCutOff",
+        "Daemons run that the metadata service has not heard of for minutes, since its address "
+        "changed or something keeps them from it: kvhelm restarts them, at most once in 10 "
+        "minutes.",
+    )
     METADATA_WAITING = (
         "MetadataWaiting",
         "The deleted pool's keys can't be purged yet; the message says what waits and how to let "

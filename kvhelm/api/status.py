@@ -187,8 +187,11 @@ class MemberStatus(Part):
     """HOST:PORT that the daemon registered."""
     instance: Annotated[int, Field(ge=0)] | None = None
     """Number under which it is registered; another one each time the daemon starts."""
-    state: Literal["Serving", "NotReady", "NotRegistered", "Stale", "Duplicate", "Unobserved"]
+    state: Literal[
+        "Serving", "NotReady", "CutOff", "NotRegistered", "Stale", "Duplicate", "Unobserved"
+    ]
     """Serving: registered, and its pod is ready. NotReady: registered, its pod is not ready.
+    CutOff: registered, and not heard of for minutes while the service is there.
     NotRegistered: the pod is there, its entry is not. Stale: the entry is there, its pod is not.
     Duplicate: an older entry of a daemon that started again in its pod. Unobserved: kvhelm does not
     look into this kind of metadata service."""

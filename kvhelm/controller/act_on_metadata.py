@@ -17,12 +17,12 @@ from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,
     MendMetadata,
-    MendOwnEtcd,
     MetadataStep,
     Preflight,
     PurgeLeft,
     PurgeMetadata,
     RemoveRegistration,
+    RestartDaemons,
 )
 from kvhelm.controller.workloads import Pod
 from kvhelm.errors import MetadataError
@@ -96,10 +96,10 @@ class MetadataActor:
         return 0
 
     @act.register
-    async def _(self, step: MendOwnEtcd, snapshot: Snapshot, memory: Memory) -> float:
+    async def _(self, step: RestartDaemons, snapshot: Snapshot, memory: Memory) -> float:
         # Killed in between, it is done again for those that are left.
-        await self._delete(step.behind)
-        self._mended(step, snapshot.pool, memory, len(step.behind))
+        await self._delete(step.pods)
+        self._mended(step, snapshot.pool, memory, len(step.pods))
         return 0
 
     @act.register
@@ -145,7 +145,7 @@ class MetadataActor:
             "Warning",
             "DaemonsRestarted",
             f"{step.why[:1].upper()}{step.why[1:]}: {daemons} daemons are restarted in order, "
-            "since none of them registers again by itself. The objects in the pool are lost.",
+            "since none of them registers again by itself. Their objects in the pool are lost.",
         )
 
     def _tell(self, pool: Pool, place: Place, purged: Purged) -> None:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 from kvhelm.api.status import MemberStatus
-from kvhelm.controller.own_etcd import decide_own_etcd
-from kvhelm.controller.registered import Registration
+from kvhelm.controller.own_etcd import decide_own_etcd, mend_in
+from kvhelm.controller.registered import SILENT_AFTER, Registration
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
     Claim,
     LookAtRegistered,
     MendMetadata,
     RemoveRegistration,
+    RestartDaemons,
     Step,
     Wait,
 )
@@ -28,6 +29,7 @@ def members_for(snapshot: Snapshot) -> list[MemberStatus]:
     """Return the pool's daemons: its pods in order, then entries that no pod answers for."""
     pods = sorted(_daemons(snapshot), key=lambda pod: (len(pod.name), pod.name))
     registered = snapshot.service.registered if snapshot.service else None
+    silent = daemons_cut_off(snapshot)
     if registered is None:
         # Who can look and has not yet takes what was seen before: a restart is no news.
         looks = snapshot.service is not None and snapshot.service.observable
@@ -38,6 +40,8 @@ def members_for(snapshot: Snapshot) -> list[MemberStatus]:
     for pod in pods:
         entry = newest.get(pod.ip) if pod.ip else None
         state = "NotRegistered" if entry is None else "Serving" if pod.ready else "NotReady"
+        if pod in silent:
+            state = "CutOff"
         members.append(_member(pod, entry, state))
     homes = {pod.ip: pod for pod in pods if pod.ip}
     for entry in entries_of_nobody(snapshot):
@@ -60,6 +64,24 @@ def entries_of_nobody(snapshot: Snapshot) -> Iterator[Registration]:
     yield from (entry for entry in registered.entries if entry not in answered)
 
 
+def daemons_cut_off(snapshot: Snapshot) -> list[Pod]:
+    """Return the daemons that run and are not heard of in their healthy service any more.
+
+    vineyardd looks the names up that an etcd's members advertise once. When the pod of a member
+    comes back with another address (behind a headless Service it does), data and all, the daemons
+    never find it again, and every put and get hangs (seen for as long as was waited: 4 minutes).
+    """
+    service = snapshot.service
+    if service is None or not service.healthy or service.registered is None:
+        return []
+    newest = _newest(service.registered.entries)
+    return [
+        pod
+        for pod in _daemons(snapshot)
+        if pod.ready and not pod.ending and (entry := newest.get(pod.ip)) and entry.silent
+    ]
+
+
 def decide_membership(snapshot: Snapshot) -> Step | None:
     """Return what is to do about who is registered; None if all is well, or not known."""
     service = snapshot.service
@@ -77,7 +99,7 @@ def decide_membership(snapshot: Snapshot) -> Step | None:
         return (
             Claim("the claim is gone, and nothing else")
             if registered.only_claim_gone
-            else LookAtRegistered("something of the metadata is gone")
+            else LookAtRegistered("something is gone, or nobody was heard of for a while")
         )
     # (Entries of a place that may have to be mended tell what numbers are in use.)
     waits = LossSign.CLAIM_GONE not in registered.signs and registered.verdict is Verdict.INTACT
@@ -86,6 +108,15 @@ def decide_membership(snapshot: Snapshot) -> Step | None:
     if gone and gone.still >= STILL:
         return RemoveRegistration(f"no pod answers for i{gone.member.instance}", gone.member)
     due = [STILL - entry.still for entry in nobodies]
+    if cut_off := daemons_cut_off(snapshot):
+        left = mend_in(snapshot)
+        if left == 0:
+            return RestartDaemons(
+                f"the daemons have not been heard of in {service.place.kind} for "
+                f"{SILENT_AFTER / 60:.0f} minutes, though it is there",
+                tuple(cut_off),
+            )
+        due.append(left)
     if registered.look_in is not None:
         due.append(registered.look_in)
     return Wait("entries that nobody answers for may move yet", min(due)) if due else None

@@ -6,7 +6,7 @@ etcd, and daemons that were registered in the one before it do not register agai
 """
 
 from kvhelm.controller.snapshot import Snapshot
-from kvhelm.controller.steps import MendOwnEtcd, Step, Wait
+from kvhelm.controller.steps import RestartDaemons, Step, Wait
 from kvhelm.controller.workloads import Pod, Workload
 from kvhelm.metadata.loss import MEND_AT_MOST_EVERY
 
@@ -16,12 +16,12 @@ Data = frozenset[str]
 
 def decide_own_etcd(snapshot: Snapshot) -> Step | None:
     """Return what is to be done about an etcd that has lost its data; None if it has not."""
-    behind = daemons_behind(snapshot)
+    behind = tuple(pod for pod in daemons_behind(snapshot) if not pod.ending)
     if not behind:
         return None
     if left := mend_in(snapshot):
         return Wait("the daemons were restarted a short while ago", left)
-    return MendOwnEtcd("the pool's etcd came back empty", behind)
+    return RestartDaemons("the pool's etcd came back empty", behind)
 
 
 def daemons_behind(snapshot: Snapshot) -> tuple[Pod, ...]:
@@ -34,11 +34,7 @@ def daemons_behind(snapshot: Snapshot) -> tuple[Pod, ...]:
     if not held or not known or held & known:
         return ()
     anew = max(pod.created for pod in _members(snapshot))
-    return tuple(
-        pod
-        for pod in snapshot.pods
-        if pod.component == "daemon" and not pod.ending and pod.created <= anew
-    )
+    return tuple(pod for pod in snapshot.pods if pod.component == "daemon" and pod.created <= anew)
 
 
 def data_held(snapshot: Snapshot) -> Data | None:

@@ -10,6 +10,13 @@ from dataclasses import dataclass, field, replace
 from kvhelm.metadata.loss import CONFIRM_AFTER, MEND_AT_MOST_EVERY, LossSign, LossWatch, Verdict
 from kvhelm.metadata.service import Member, Members
 
+SILENT_AFTER = 180.0
+"""Seconds for which a daemon that lives may not be heard of: once its etcd is back, vineyardd asks
+every 10 seconds, through gRPC, which tries a broken connection again after up to 120 (gRPC)."""
+
+_LOOK_EVERY = 600.0
+"""Seconds between looks at who is still heard of: a read a pool."""
+
 
 @dataclass(frozen=True)
 class Registration:
@@ -19,6 +26,8 @@ class Registration:
     still: float
     torn: bool = False
     """Whether nothing of it is left but its timestamp."""
+    silent: bool = False
+    """Whether it was looked at twice, SILENT_AFTER apart or more, and had not moved."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Registered:
     only_claim_gone: bool = False
     """Whether the claim is gone and every daemon's entry is there."""
     look_in: float | None = None
-    """Seconds until these signs are to be looked at again; None if there are none."""
+    """Seconds until what is registered is to be looked at again; None for never."""
     cluster_id: str | None = None
     """Of the data that is known good."""
 
@@ -45,10 +54,16 @@ class Register:
     seen_at: float = 0
     _since: dict[int, tuple[int, float]] = field(default_factory=dict)
     """By instance number, the revision of the entry and when it was first seen."""
+    _stream: int | None = None
+    _look_at: float = 0
+    """When it is to be seen who has moved."""
 
     def see(self, picture: Members, at: float) -> None:
         """Take a picture in."""
         self.loss = self.loss.seen(picture, at)
+        if picture.stream not in (None, self._stream):
+            self._stream = picture.stream
+            self.away(at)
         self.picture, self.seen_at = picture, at
         since = {}
         for member in (*picture.members, *picture.torn):
@@ -57,6 +72,14 @@ class Register:
                 (revision, first) if revision == member.revision else (member.revision, at)
             )
         self._since = since
+        if at >= self._look_at:
+            silent = any(self._silent(number) for number in since)
+            self._look_at = at + (SILENT_AFTER if silent else _LOOK_EVERY)
+
+    def away(self, at: float) -> None:
+        """Note that the service was away: nobody could be heard until now."""
+        self._since = {number: (revision, at) for number, (revision, _) in self._since.items()}
+        self._look_at = at + SILENT_AFTER
 
     def mended(self, at: float) -> None:
         """Start anew: the next picture is the known good one."""
@@ -74,7 +97,12 @@ class Register:
         )
         return Registered(
             entries=tuple(
-                Registration(member, at - self._since[member.instance][1], torn)
+                Registration(
+                    member,
+                    at - self._since[member.instance][1],
+                    torn,
+                    self._silent(member.instance),
+                )
                 for member, torn in entries
             ),
             verdict=self.loss.verdict,
@@ -82,7 +110,7 @@ class Register:
             only_claim_gone=signs == {LossSign.CLAIM_GONE}
             and good is not None
             and all(member.instance in registered for member in good.members),
-            look_in=self._look_in(at) if signs else None,
+            look_in=self._look_in(at) if signs else max(0.0, self._look_at - at),
             cluster_id=good.cluster_id if good else self.picture.cluster_id,
         )
 
@@ -93,6 +121,9 @@ class Register:
             member.instance for each in known if each for member in (*each.members, *each.torn)
         )
         return max(numbers, default=-1)
+
+    def _silent(self, number: int) -> bool:
+        return self.seen_at - self._since[number][1] >= SILENT_AFTER
 
     def _look_in(self, at: float) -> float:
         if self.loss.verdict is Verdict.LOST_AGAIN and self.loss.mended_at is not None:

@@ -205,6 +205,8 @@ class Services:
         def turned() -> None:
             # Whatever was found before may be mended, or broken, by now.
             use.outdated_at = 0
+            if use.register:
+                use.register.away(_now())
             self.changed([key])
 
         try:

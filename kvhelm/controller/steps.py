@@ -99,10 +99,10 @@ class MendMetadata(MetadataStep):
 
 
 @dataclass(frozen=True)
-class MendOwnEtcd(MetadataStep):
-    """Restart the daemons that are registered in data which the pool's own etcd has lost."""
+class RestartDaemons(MetadataStep):
+    """Restart daemons that the metadata service does not know, and won't by themselves."""
 
-    behind: tuple[Pod, ...]
+    pods: tuple[Pod, ...]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Literal
 from kvhelm.api.conditions import ConditionType, Reason
 from kvhelm.api.status import Condition
 from kvhelm.controller.last_words import Cause, first_cause
+from kvhelm.controller.membership import daemons_cut_off
 from kvhelm.controller.own_etcd import daemons_behind, mend_in
 from kvhelm.controller.policy import Policy
 from kvhelm.controller.pool import ABANDON
@@ -78,6 +79,10 @@ def _ready(
         return Verdict("False", reason, reason.meaning)
     cause = _cause(snapshot, "daemon")
     rollout = _rollout(snapshot.daemons, pool.spec.replicas, metadata, scheduled, cause)
+    ending = sum(pod.ending for pod in snapshot.pods if pod.component == "daemon")
+    if ending and rollout.status == "True":
+        # Kubernetes counts a pod that ends among the ready ones for a moment.
+        return Verdict("False", Reason.PODS_NOT_READY, f"{_daemons(ending)} being replaced")
     if goal.pinned and rollout.status == "True":
         at = f"{rollout.message}; at revision {goal.pinned.revision}, as spec.rollbackTo says"
         return Verdict("True", Reason.ROLLED_BACK, at)
@@ -186,8 +191,9 @@ def _metadata_ready(snapshot: Snapshot, goal: Goal) -> Verdict:
     etcd = snapshot.etcd
     if etcd is None:
         return Verdict("False", Reason.NOT_INSTALLED, Reason.NOT_INSTALLED.meaning)
-    if daemons_behind(snapshot):
-        return Verdict("False", Reason.METADATA_LOST, _emptied(snapshot))
+    if behind := daemons_behind(snapshot):
+        waits = any(not pod.ending for pod in behind) and mend_in(snapshot) > 0
+        return Verdict("False", Reason.METADATA_LOST, _emptied(waits))
     if etcd.ready == etcd.replicas:
         return Verdict("True", Reason.ETCD_READY, Reason.ETCD_READY.meaning)
     count = f"{etcd.ready} of {etcd.replicas} members of the StatefulSet {etcd.name} ready"
@@ -208,6 +214,9 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     lost = _lost(service.registered) if service.registered and not service.trouble else None
     if lost:
         return Verdict("False", Reason.METADATA_LOST, lost)
+    if not service.trouble and (cut_off := daemons_cut_off(snapshot)):
+        words = f"{Reason.DAEMONS_CUT_OFF.meaning} ({', '.join(pod.name for pod in cut_off[:20])})"
+        return Verdict("False", Reason.DAEMONS_CUT_OFF, words)
     trouble = service.trouble or (None if snapshot.claimed else service.blocker)
     if trouble:
         return Verdict(bad, trouble.reason, trouble.message)
@@ -222,9 +231,9 @@ def _service_ready(snapshot: Snapshot, service: ServiceView) -> Verdict:
     return Verdict("True", reason, " ".join([reason.meaning, *warnings]))
 
 
-def _emptied(snapshot: Snapshot) -> str:
+def _emptied(waits: bool) -> str:
     """Return what is wrong if the pool's own etcd has lost its data."""
-    if mend_in(snapshot):
+    if waits:
         return (
             "The pool's etcd came back empty again: the daemons are restarted "
             f"{MEND_AT_MOST_EVERY / 60:.0f} minutes after the last time. Give it storage "

@@ -65,6 +65,8 @@ class Members:
     """The uid that holds the prefix."""
     cluster_id: str | None = None
     revision: int = 0
+    stream: int | None = None
+    """Which of its watch streams a feed had then: another one, and the service was away."""
 
 
 @dataclass(frozen=True)

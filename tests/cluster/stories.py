@@ -150,13 +150,14 @@ class Stories:
                 found[f"{kind.kind}/{metadata['name']}"] = str(metadata["resourceVersion"])
         return found
 
-    async def event(self, pool: str, reason: str) -> Object:
-        """Wait for an event about a pool, and return it."""
+    async def event(self, pool: str, reason: str, not_before: float = 0) -> Object:
+        """Wait for an event about a pool, so many seconds longer than usual, and return it."""
         seen = await self.replay(
             EVENTS,
             "0",
             lambda event: event["reason"] == reason,
             f"involvedObject.kind={POOLS.kind},involvedObject.name={pool}",
+            PATIENCE + not_before,
         )
         return seen[-1]
 
@@ -170,6 +171,7 @@ class Stories:
         since: str,
         until: Callable[[Object], bool],
         field_selector: str = "",
+        patience: float = PATIENCE,
     ) -> list[Object]:
         """Return every state that objects took after `since`, up to one that `until` holds of.
 
@@ -178,12 +180,12 @@ class Stories:
         seen: list[Object] = []
         try:
             async with (
-                asyncio.timeout(PATIENCE),
+                asyncio.timeout(patience),
                 self.client.stream_watch(
                     resource,
                     self.namespace,
-                    timeout=PATIENCE,
-                    silence=PATIENCE,
+                    timeout=patience,
+                    silence=patience,
                     resourceVersion=since,
                     fieldSelector=field_selector,
                 ) as events,

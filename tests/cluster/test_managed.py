@@ -1,10 +1,12 @@
 """Pools with an etcd of their own: three members, volumes, and what becomes of them."""
 
+import asyncio
+
 import pytest
 
 from kvhelm.assets import chart_dir
 from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Object
-from tests.cluster.stories import Stories, condition
+from tests.cluster.stories import PATIENCE, Stories, condition
 
 THREE = {"managed": {"replicas": 3, "storage": {"size": "1Gi"}}}
 VOLUMES = [f"data-p-etcd-{n}" for n in range(3)]
@@ -72,7 +74,8 @@ async def test_an_etcd_whose_pod_is_gone_has_lost_its_data(stories: Stories) -> 
     await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
     words = await stories.turned("p", "MetadataReady", "False", "MetadataLost")
     assert "10 minutes after the last time" in words
-    # Who can't wait restarts them.
+    # Who can't wait restarts them. (When a pod was made is told in whole seconds.)
+    await asyncio.sleep(1)
     daemons = (await stories.daemons("p"))["metadata"]["name"]
     await stories.kubectl("rollout", "restart", f"statefulset/{daemons}")
     await stories.turned("p", "MetadataReady", "True", "EtcdReady")
@@ -90,7 +93,10 @@ async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories
     await stories.ready("p")
     (same,) = await stories.pods("p")
     assert same["metadata"]["uid"] == daemon["metadata"]["uid"]
-    await stories.kubectl("delete", "pvc", "data-p-etcd-0", "--wait=false")
+    await stories.client.delete(PERSISTENT_VOLUME_CLAIMS, "data-p-etcd-0", stories.namespace)
+    await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
+    await volume_gone(stories, volume)
+    # The next pod may have come before that, and would wait for the one that is gone.
     await replace_etcd(stories)
     await stories.event("p", "DaemonsRestarted")
     await stories.pool(
@@ -101,9 +107,18 @@ async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories
     assert other["metadata"]["uid"] != daemon["metadata"]["uid"]
 
 
+async def volume_gone(stories: Stories, uid: str) -> None:
+    """Wait until a volume of the etcd is gone; another one may have its name."""
+    async with asyncio.timeout(PATIENCE):
+        while uid in (await volumes(stories)).values():  # noqa: ASYNC110 - it may be gone already
+            await asyncio.sleep(0.2)
+
+
 async def replace_etcd(stories: Stories) -> None:
     """Delete the pod of an etcd, and wait for the next one."""
-    gone = await stories.client.get(PODS, "p-etcd-0", stories.namespace)
+    gone = await stories.wait(
+        PODS, "p-etcd-0", lambda pod: "deletionTimestamp" not in pod["metadata"], "to be there"
+    )
     await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
     await stories.wait(
         PODS,

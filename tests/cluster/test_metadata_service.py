@@ -47,6 +47,12 @@ def at(*urls: str, **more: Any) -> dict[str, Any]:
     return {"etcd": {"endpoints": list(urls), **more}}
 
 
+async def deletion_waits(stories: Stories) -> str:
+    """Delete the pool, and wait until it says that its keys can't be purged, and how to go on."""
+    await stories.client.delete(POOLS, "p", stories.namespace)
+    return await stories.turned("p", "Ready", "False", "MetadataWaiting")
+
+
 async def no_release(stories: Stories) -> None:
     assert (await stories.helm("list", "--short")).strip() == ""
 
@@ -185,8 +191,7 @@ async def test_an_etcd_that_is_gone_does_not_pin_a_deleted_pool_for_ever(
     await stories.create("p", metadata=at(etcd.url))
     await stories.ready("p")
     etcd.kill()
-    await stories.client.delete(POOLS, "p", stories.namespace)
-    said = await stories.turned("p", "Ready", "False", "MetadataWaiting")
+    said = await deletion_waits(stories)
     annotate = said.partition("kubectl ")[2].split()
     assert annotate[-1] == "kvcache.aibrix.ai/abandon-metadata=true"
     await stories.kubectl(*annotate[2:])  # the namespace is Stories' own
@@ -244,8 +249,7 @@ async def test_an_etcd_left_because_it_died_does_not_hold_the_pool(
     (left,) = pool["status"]["left"]
     assert left["endpoints"] == [old.url]
     # Its deletion waits for the old keys, until somebody gives them up.
-    await stories.client.delete(POOLS, "p", stories.namespace)
-    await stories.turned("p", "Ready", "False", "MetadataWaiting")
+    await deletion_waits(stories)
     await old.serve()
     await stories.gone(POOLS, "p")
 

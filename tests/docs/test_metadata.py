@@ -13,7 +13,7 @@ from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from kvhelm.local.cluster import Cluster, environment
 from kvhelm.local.tools import ensure_tools
-from tests.cluster.stories import PATIENCE, Stories
+from tests.cluster.stories import PATIENCE, Stories, condition
 from tests.dataplane.install import ensure_installed
 from tests.dataplane.managed import free_address
 from tests.dataplane.parts import Etcd, Part, Redis, etcd_members
@@ -147,10 +147,24 @@ async def test_a_pool_is_let_go_without_its_service(
 async def test_an_etcd_is_made_anew(stories: Stories, shell: Shell) -> None:
     managed = {"replicas": 3, "storage": {"size": "1Gi"}}
     await stories.create("my-pool", metadata={"managed": managed})
+    pool = await stories.pool(
+        "my-pool",
+        lambda pool: "heldBy" in pool.get("status", {}).get("metadata", {}),
+        "to have all three members",
+    )
+    held = set(pool["status"]["metadata"]["heldBy"])
     await stories.ready("my-pool")
     before = await uids(stories, PERSISTENT_VOLUME_CLAIMS) | await uids(stories, PODS)
     await shell(blocks("anew")[0])
-    await stories.ready("my-pool")
+    await stories.event("my-pool", "DaemonsRestarted")
+    await stories.pool(
+        "my-pool",
+        lambda pool: (
+            condition(pool, "Ready")["status"] == "True"
+            and not held & set(pool["status"]["metadata"]["heldBy"])
+        ),
+        "to be mended",
+    )
     after = await uids(stories, PERSISTENT_VOLUME_CLAIMS) | await uids(stories, PODS)
     assert after.keys() == before.keys()
     assert [name for name in before if after[name] == before[name]] == []

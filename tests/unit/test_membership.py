@@ -1,18 +1,27 @@
 """Who is registered, who answers for it, and what is done about it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from kvhelm.api.conditions import ConditionType
 from kvhelm.controller import steps
 from kvhelm.controller.decide import decide
 from kvhelm.controller.membership import STILL, members_for
-from kvhelm.controller.registered import Register, Registered, Registration, register_for
+from kvhelm.controller.registered import (
+    SILENT_AFTER,
+    Register,
+    Registered,
+    Registration,
+    register_for,
+)
 from kvhelm.controller.snapshot import Snapshot
+from kvhelm.controller.verdicts import verdicts_for
 from kvhelm.metadata.loss import CONFIRM_AFTER, LossSign, LossWatch, Verdict
 from kvhelm.metadata.service import Member, Members
-from tests.unit.pools import POLICY, UID, pod, pool, running, service
+from tests.unit.pools import NOW, POLICY, UID, pod, pool, running, service
 
 EXTERNAL: dict[str, Any] = {"metadata": {"etcd": {"endpoints": ["http://etcd:2379"]}}}
 
@@ -76,6 +85,8 @@ def test_after_a_restart_what_was_seen_stands_until_it_is_seen_again() -> None:
     assert states(seen) == [("p-0", 7, "Serving")]
 
 
+LOOK = steps.LookAtRegistered
+
 ROWS: dict[str, tuple[Snapshot, type[steps.Step]]] = {
     "all serve": (picture(entry(0, "10.0.0.0")), steps.Nothing),
     "an entry of nobody may move yet": (picture(entry(1, "10.0.0.9", STILL - 1)), steps.Wait),
@@ -95,6 +106,16 @@ ROWS: dict[str, tuple[Snapshot, type[steps.Step]]] = {
         picture(entry(0, "10.0.0.0", STILL * 10)),
         steps.Nothing,
     ),
+    "one that is not heard of any more is restarted": (
+        picture(replace(entry(0, "10.0.0.0"), silent=True)),
+        steps.RestartDaemons,
+    ),
+    "who starts is waited for": (
+        picture(replace(entry(0, "10.0.0.0"), silent=True), ready=False),
+        steps.Nothing,
+    ),
+    "it is time to see who is heard of": (picture(entry(0, "10.0.0.0"), look_in=0.0), LOOK),
+    "or not yet": (picture(entry(0, "10.0.0.0"), look_in=100.0), steps.Wait),
     "one sign of a loss is looked at again": (
         picture(entry(0, "10.0.0.0"), signs=frozenset({LossSign.ENTRY_TORN}), look_in=0.0),
         steps.LookAtRegistered,
@@ -159,6 +180,50 @@ def test_an_entry_is_still_from_the_picture_that_it_was_first_in() -> None:
     known = register.as_of(50.0)
     assert known
     assert {each.member.instance: each.still for each in known.entries} == {0: 40.0, 1: 10.0}
+
+
+def silent(register: Register, at: float) -> list[int]:
+    known = register.as_of(at)
+    assert known
+    return [each.member.instance for each in known.entries if each.silent]
+
+
+def test_who_does_not_move_after_the_etcd_came_back_is_cut_off() -> None:
+    register = Register(LossWatch(UID))
+
+    def see(at: float, stream: int | None, *, moved: bool) -> None:
+        mute, other = member(0, "10.0.0.0"), member(1, "10.0.0.1")
+        other = replace(other, revision=int(at) if moved else 100)
+        both = Members((mute, other), claim=UID, cluster_id="a", revision=1000, stream=stream)
+        register.see(both, at)
+
+    see(0.0, 1, moved=True)
+    see(SILENT_AFTER - 1, None, moved=True)
+    assert silent(register, 10_000.0) == [], "time alone tells nothing"
+    # It was away: how long is no daemon's fault.
+    see(900.0, 2, moved=False)
+    assert silent(register, 900.0) == []
+    known = register.as_of(900.0)
+    assert known and known.look_in == SILENT_AFTER
+    see(900.0 + SILENT_AFTER, None, moved=True)
+    assert silent(register, 2000.0) == [0]
+    known = register.as_of(900.0 + SILENT_AFTER)
+    assert known and known.look_in == SILENT_AFTER
+    # By the probe as well.
+    register.away(2000.0)
+    assert silent(register, 2000.0) == []
+
+
+def test_a_daemon_that_is_cut_off_is_named_and_restarted_once_in_ten_minutes() -> None:
+    seen = picture(replace(entry(0, "10.0.0.0"), silent=True), entry(1, "10.0.0.1"), replicas=2)
+    assert states(seen) == [("p-0", 0, "CutOff"), ("p-1", 1, "Serving")]
+    step = decide(seen, POLICY)
+    assert isinstance(step, steps.RestartDaemons) and [each.name for each in step.pods] == ["p-0"]
+    verdict = verdicts_for(seen, step, POLICY)[ConditionType.METADATA_READY]
+    assert (verdict.status, verdict.reason) == ("False", "DaemonsCutOff")
+    assert "(p-0)" in verdict.message
+    again = decide(replace(seen, mended_at=NOW - timedelta(seconds=100)), POLICY)
+    assert isinstance(again, steps.Wait) and again.seconds == 500
 
 
 def test_after_a_restart_the_status_tells_what_was_good() -> None:

@@ -10,7 +10,7 @@ from kvhelm.controller.decide import decide
 from kvhelm.controller.metadata_status import metadata_status_for
 from kvhelm.controller.own_etcd import data_to_remember, decide_own_etcd
 from kvhelm.controller.snapshot import Snapshot
-from kvhelm.controller.steps import MendOwnEtcd, Wait
+from kvhelm.controller.steps import RestartDaemons, Wait
 from kvhelm.controller.verdicts import verdicts_for
 from kvhelm.controller.workloads import Pod
 from tests.unit.pools import NOW, POLICY, made, pod, pool, revision, snapshot, workload
@@ -57,7 +57,7 @@ def picture(
 
 def restarted(seen: Snapshot) -> list[str]:
     step = decide_own_etcd(seen)
-    return [each.name for each in step.behind] if isinstance(step, MendOwnEtcd) else []
+    return [each.name for each in step.pods] if isinstance(step, RestartDaemons) else []
 
 
 ALL, NONE = ["p-0", "p-1"], list[str]()
@@ -126,11 +126,22 @@ def test_what_is_restarted_and_what_is_remembered(row: str) -> None:
     assert restarted(seen) == behind
     assert data_to_remember(seen) == remembered
     # Nothing comes before it, and nothing of a healthy release comes after.
-    assert isinstance(decide(seen, POLICY), MendOwnEtcd) == bool(behind)
+    assert isinstance(decide(seen, POLICY), RestartDaemons) == bool(behind)
     verdict = verdicts_for(seen, decide(seen, POLICY), POLICY)["MetadataReady"]  # type: ignore[index]
     assert (verdict.reason == "MetadataLost") == bool(behind)
     status = metadata_status_for(seen, verdict)
     assert status and set(status.held_by or ()) == remembered
+
+
+def test_it_is_lost_until_the_last_daemon_of_before_is_gone() -> None:
+    seen = picture(held("pod-0", mended_ago=1), member())
+    ends = replace(
+        seen, pods=tuple(replace(each, ending=each.component == "daemon") for each in seen.pods)
+    )
+    assert decide_own_etcd(ends) is None
+    assert data_to_remember(ends) == {"pod-0"}
+    verdict = verdicts_for(ends, decide(ends, POLICY), POLICY)["MetadataReady"]  # type: ignore[index]
+    assert verdict.message == "The pool's etcd came back empty: the daemons are restarted."
 
 
 def test_a_pool_is_mended_at_most_once_in_ten_minutes() -> None:
@@ -145,4 +156,4 @@ def test_a_pool_is_mended_at_most_once_in_ten_minutes() -> None:
 def test_a_suspended_pool_is_left_alone() -> None:
     seen = picture(held("pod-0"), member())
     seen = replace(seen, pool=pool({"suspend": True}, status=held("pod-0")))
-    assert not isinstance(decide(seen, POLICY), MendOwnEtcd)
+    assert not isinstance(decide(seen, POLICY), RestartDaemons)

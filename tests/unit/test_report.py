@@ -69,6 +69,10 @@ NOT_READY = {
         ),
         Reason.PODS_NOT_READY,
     ),
+    "its pod ends, to be replaced": (
+        replace(running(), pods=(pod(ending=True),)),
+        Reason.PODS_NOT_READY,
+    ),
     "scaling up": (running(pool({"replicas": 3})), Reason.SCALING),
     "scaling down, a pod still ends": (
         replace(running(), workloads=(workload(existing=2, ready=2, updated=2), workload("etcd"))),

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aetcd import rpc
 
@@ -55,6 +55,7 @@ class EtcdFeed:
         self._followed: dict[str, _Followed] = {}
         self._prefixes: dict[int, str] = {}
         self._next_id = 1
+        self._streams = 0
         self._orders: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._stale: dict[str, None] = {}
         self._any_stale = asyncio.Event()
@@ -111,6 +112,7 @@ class EtcdFeed:
     async def _follow_all(self) -> None:
         self._orders = asyncio.Queue()
         self._prefixes.clear()
+        self._streams += 1
         for prefix, followed in self._followed.items():
             self._order(prefix, followed.watch_id)
         async with self._endpoints[0].watching() as stream:
@@ -156,7 +158,8 @@ class EtcdFeed:
                 # Taken off first: what is heard during the read asks for another.
                 del self._stale[prefix]
                 if prefix in self._followed:
-                    self._show(prefix, await self._read(prefix))
+                    picture = await self._read(prefix)
+                    self._show(prefix, replace(picture, stream=self._streams))
 
     def _show(self, prefix: str, picture: Members) -> None:
         followed = self._followed.get(prefix)
@@ -170,7 +173,7 @@ class EtcdFeed:
 def _who(picture: Members) -> object:
     """Return what of a picture is no timestamp."""
     entries = [(each.instance, each.hostid) for each in (*picture.members, *picture.torn)]
-    return entries, picture.claim, picture.cluster_id
+    return entries, picture.claim, picture.cluster_id, picture.stream
 
 
 def _watches(prefix: str, watch_id: int) -> tuple[rpc.WatchCreateRequest, rpc.WatchCreateRequest]:
