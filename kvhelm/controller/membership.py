@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kvhelm.api.status import MemberStatus
-from kvhelm.controller.own_etcd import decide_own_etcd, mend_in
+from kvhelm.controller.own_etcd import decide_own_etcd, mend_in, mended_at
 from kvhelm.controller.registered import SILENT_AFTER, Registration
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import (
@@ -109,17 +109,34 @@ def decide_membership(snapshot: Snapshot) -> Step | None:
         return RemoveRegistration(f"no pod answers for i{gone.member.instance}", gone.member)
     due = [STILL - entry.still for entry in nobodies]
     if cut_off := daemons_cut_off(snapshot):
-        left = mend_in(snapshot)
-        if left == 0:
-            return RestartDaemons(
+        left, why = (
+            mend_in(snapshot),
+            (
                 f"the daemons have not been heard of in {service.place.kind} for "
-                f"{SILENT_AFTER / 60:.0f} minutes, though it is there",
-                tuple(cut_off),
-            )
+                f"{SILENT_AFTER / 60:.0f} minutes, though it is there"
+            ),
+        )
+        if _one_is_back(snapshot, cut_off):
+            return RestartDaemons(why, tuple(cut_off))
+        if left == 0:
+            # One at first: if the network keeps them from their etcd, no other loses its cache.
+            return RestartDaemons(why, (cut_off[-1],))
         due.append(left)
     if registered.look_in is not None:
         due.append(registered.look_in)
     return Wait("entries that nobody answers for may move yet", min(due)) if due else None
+
+
+def _one_is_back(snapshot: Snapshot, cut_off: list[Pod]) -> bool:
+    """Tell whether a daemon that was restarted lately has found the service again."""
+    at, known = mended_at(snapshot), snapshot.service.registered if snapshot.service else None
+    if at is None or known is None or mend_in(snapshot) == 0:
+        return False
+    homes = _newest(known.entries)
+    return any(
+        pod.ready and pod.created >= at and pod.ip in homes and pod not in cut_off
+        for pod in _daemons(snapshot)
+    )
 
 
 def _daemons(snapshot: Snapshot) -> Iterator[Pod]:

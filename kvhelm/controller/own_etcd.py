@@ -5,6 +5,8 @@ holds them: a volume, or without storage its pod. Holders that were never seen b
 etcd, and daemons that were registered in the one before it do not register again (v6d#2034).
 """
 
+from datetime import datetime
+
 from kvhelm.controller.snapshot import Snapshot
 from kvhelm.controller.steps import RestartDaemons, Step, Wait
 from kvhelm.controller.workloads import Pod, Workload
@@ -60,10 +62,15 @@ def data_to_remember(snapshot: Snapshot) -> Data:
     return data_known(snapshot) if held is None or daemons_behind(snapshot) else held
 
 
+def mended_at(snapshot: Snapshot) -> datetime | None:
+    """Return when daemons were last restarted because of their metadata."""
+    status = snapshot.pool.status.metadata
+    return snapshot.mended_at or (status.mended_at if status else None)
+
+
 def mend_in(snapshot: Snapshot) -> float:
     """Return the seconds until the daemons may be restarted once more."""
-    status = snapshot.pool.status.metadata
-    at = snapshot.mended_at or (status.mended_at if status else None)
+    at = mended_at(snapshot)
     if at is None:
         return 0.0
     return max(0.0, MEND_AT_MOST_EVERY - (snapshot.now - at).total_seconds())

@@ -222,8 +222,31 @@ def test_a_daemon_that_is_cut_off_is_named_and_restarted_once_in_ten_minutes() -
     verdict = verdicts_for(seen, step, POLICY)[ConditionType.METADATA_READY]
     assert (verdict.status, verdict.reason) == ("False", "DaemonsCutOff")
     assert "(p-0)" in verdict.message
-    again = decide(replace(seen, mended_at=NOW - timedelta(seconds=100)), POLICY)
+    pods = tuple(replace(each, created=NOW - timedelta(hours=1)) for each in seen.pods)
+    again = decide(replace(seen, pods=pods, mended_at=NOW - timedelta(seconds=100)), POLICY)
     assert isinstance(again, steps.Wait) and again.seconds == 500
+
+
+def test_of_several_that_are_cut_off_one_is_restarted_first() -> None:
+    """If it is the network that keeps them from their etcd, the others keep what they have."""
+    first, second, third = (replace(entry(n, f"10.0.0.{n}"), silent=True) for n in range(3))
+    seen = picture(first, second, third, replicas=3)
+    step = decide(seen, POLICY)
+    assert isinstance(step, steps.RestartDaemons) and [each.name for each in step.pods] == ["p-2"]
+
+    lately = replace(seen, mended_at=NOW - timedelta(seconds=30))
+    old, new = NOW - timedelta(hours=1), NOW - timedelta(seconds=20)
+    ages = (old, old, new)
+    pods = tuple(
+        replace(each, created=created) for each, created in zip(seen.pods, ages, strict=True)
+    )
+    assert isinstance(decide(replace(lately, pods=pods), POLICY), steps.Wait), "not back yet"
+    assert seen.service
+    known = Registered((first, second, entry(3, "10.0.0.2")))
+    back = replace(lately, pods=pods, service=replace(seen.service, registered=known))
+    step = decide(back, POLICY)
+    assert isinstance(step, steps.RestartDaemons)
+    assert [each.name for each in step.pods] == ["p-0", "p-1"]
 
 
 def test_after_a_restart_the_status_tells_what_was_good() -> None:
