@@ -29,6 +29,7 @@ async def test_three_members_with_volumes_that_go_with_the_pool(stories: Stories
     assert pool["status"]["metadata"] == {
         "kind": "managed",
         "endpoints": [f"http://p-etcd-{n}.{stories.namespace}.svc:2379" for n in range(3)],
+        "heldBy": sorted((await volumes(stories)).values()),
     }
     assert sorted(await volumes(stories)) == VOLUMES
     # Another revision leaves members and volumes as they are.
