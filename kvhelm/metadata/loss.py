@@ -3,6 +3,13 @@
 A vineyardd whose etcd was wiped stays up and registers no more: from then on it rewrites only its
 timestamp (v6d#2034). What that looks like from outside are the signs here; what happens on a
 verdict is the caller's.
+
+Measured with two daemons on nodes of their own, whose etcd's pod came back empty. Behind a Service
+with a cluster IP both wrote timestamps alone for the minute that was waited. The first get of a
+new object across them then ended one; started again by its kubelet it registered, as number 0 of
+a count that began anew, while the other stayed unknown. Behind a headless Service, so with another
+address, neither wrote anything for four minutes, and every put hung. So that some have registered
+again by themselves spares nobody the restart.
 """
 
 from dataclasses import dataclass, replace

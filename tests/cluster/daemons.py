@@ -41,9 +41,12 @@ class Daemons:
         """Start the daemons one after the other, as an ordered StatefulSet would."""
         while True:
             uid = (await self._to_start.get())["metadata"]["uid"]
-            if uid not in self._gone:
-                with suppress(AssertionError):  # its pod went while it started
+            while uid not in self._gone:
+                # One that ends (its etcd was slow, or its pod went) is started again.
+                with suppress(AssertionError):
                     await self._by_uid[uid].serve()
+                    break
+                await asyncio.sleep(1)
 
     def stop(self) -> None:
         """End all of them."""

@@ -161,6 +161,15 @@ class Stories:
         )
         return seen[-1]
 
+    async def turned_since(self, since: str, name: str, kind: str, reason: str) -> None:
+        """Wait until a condition has had a reason, however short, since `now()` was `since`."""
+        await self.replay(
+            POOLS,
+            since,
+            lambda pool: condition(pool, kind)["reason"] == reason,
+            f"metadata.name={name}",
+        )
+
     async def now(self) -> str:
         """Return the resourceVersion that the cluster is at."""
         return (await self.client.list(POOLS, self.namespace)).resource_version

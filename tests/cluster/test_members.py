@@ -96,8 +96,9 @@ async def test_a_wiped_etcd_is_mended(own_etcd: Etcd, stories: Stories, daemons:
     await create(stories, own_etcd, replicas=2)
     await members(stories, Serving=2)
     before = {pod["metadata"]["uid"] for pod in await stories.pods("p")}
+    since = await stories.now()
     await own_etcd.wipe()
-    await stories.turned("p", "MetadataReady", "False", "MetadataLost")
+    await stories.turned_since(since, "p", "MetadataReady", "MetadataLost")
     said = str((await stories.event("p", "DaemonsRestarted"))["message"])
     assert "2 daemons are restarted in order" in said
     assert "objects in the pool are lost" in said

@@ -222,8 +222,9 @@ async def test_what_a_pool_has_left_is_deleted_once_it_has_moved(
     await stories.ready("p")
     entry = f"{prefix}/S0000000000000000/next_instance_id"
     await put(old.url, entry)
+    since = await stories.now()
     await stories.change("p", metadata=at(new.url, prefix=prefix))
-    await stories.pool("p", lambda pool: bool(pool["status"].get("left")), "to remember the old")
+    await stories.replay(POOLS, since, lambda pool: bool(pool["status"].get("left")))
     said = await stories.event("p", "MetadataPurged")
     assert old.url in said["message"]
     assert await keys_below(old.url, prefix) == []
