@@ -34,6 +34,9 @@ VOLUMES = "/var/lib/kvhelm-volumes"
 _ZONES = ("local-a", "local-b")
 # cgroup v1 hierarchies that a kubelet wants; `systemd` has no controller and counts processes.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+# And of cgroup v2, where devices and the freezer are no controllers; no more than it needs, since
+# they are enabled for the whole machine where they are not yet.
+UNIFIED_CONTROLLERS = ("cpu", "memory", "pids")
 
 
 @dataclass(frozen=True)
