@@ -165,17 +165,18 @@ def kubeconfig_for(
 
 
 def cni_for(node: RealNode) -> dict[str, Any]:
-    """Return the network of the node's pods: a bridge of its own, an address from its range."""
+    """Return the network of the node's pods: an address from its range, and a way to the node.
+
+    No bridge between them: what stays on a bridge is hidden from the rules of Services, unless the
+    machine has loaded br_netfilter.
+    """
     return {
         "cniVersion": "1.0.0",
         "name": "kvhelm",
         "plugins": [
             {
-                "type": "bridge",
-                "bridge": "cni0",
-                "isGateway": True,
+                "type": "ptp",
                 "ipMasq": False,
-                "hairpinMode": True,
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": node.pod_range}]],
