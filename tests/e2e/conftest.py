@@ -5,6 +5,7 @@ All of these tests are for one worker, in the order of their files: the nodes sh
 
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kvhelm.local.cluster import Cluster, up
 from kvhelm.local.operator import NAMESPACE
 from kvhelm.local.realnode.client import ensure_client_image
 from kvhelm.local.realnode.operator import deploy_operator
-from kvhelm.local.realnode.power import load_image
+from kvhelm.local.realnode.power import inside, load_image
 from kvhelm.local.realnode.preflight import problems
 from tests.e2e.pools import Pools
 
@@ -33,7 +34,12 @@ def able(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def real_cluster(able: None, run_state: Path) -> Cluster:
     """A control plane with two real nodes."""
-    return up(NAME, real_nodes=2, state=run_state)
+    cluster = up(NAME, real_nodes=2, state=run_state)
+    # As on most machines, which have not loaded br_netfilter: rules see nothing of a bridge.
+    unseen = "[ ! -e {0} ] || echo 0 > {0}".format("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    for node in cluster.real_nodes:
+        subprocess.run([*inside(cluster.place, node), "sh", "-c", unseen], check=True)
+    return cluster
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from kvhelm.local.realnode import plan as plans
-from kvhelm.local.realnode.cgroups import Cgroups
+from kvhelm.local.realnode.cgroups import Cgroups, is_unified
 from kvhelm.local.realnode.plan import (
     CONTROLLERS,
     GATEWAY,
@@ -54,9 +54,8 @@ def command(place: Place, node: RealNode) -> list[str]:
 
 def enter(place: Place, node: RealNode) -> None:
     """Join the node's cgroups, and become the parent of the node's first process."""
-    for file in Cgroups(place.cgroup).make(node.name):
-        file.write_text(str(os.getpid()))
-    namespaces = ("--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup")
+    Cgroups(place.cgroup).enter(node.name)
+    namespaces = ("--mount", "--pid", "--net", "--uts", "--ipc")
     os.execvp(  # noqa: S606 - no shell on the way
         "unshare",
         [
@@ -140,13 +139,17 @@ def configure(place: Place, node: RealNode, plan: Plan) -> None:
 
 
 def _mount(place: Place, node: RealNode) -> None:
+    unified = is_unified()  # as the machine has it
     _mounted("-t", "sysfs", "sysfs", "/sys")
     groups = Path("/sys/fs/cgroup")
-    _mounted("-t", "tmpfs", "-o", "mode=755", "cgroup", groups)
-    for controller in (*CONTROLLERS, "systemd"):
-        (groups / controller).mkdir()
-        option = "none,name=systemd" if controller == "systemd" else controller
-        _mounted("-t", "cgroup", "-o", option, "cgroup", groups / controller)
+    if unified:
+        _mounted("-t", "cgroup2", "cgroup2", groups)
+    else:
+        _mounted("-t", "tmpfs", "-o", "mode=755", "cgroup", groups)
+        for controller in (*CONTROLLERS, "systemd"):
+            (groups / controller).mkdir()
+            option = "none,name=systemd" if controller == "systemd" else controller
+            _mounted("-t", "cgroup", "-o", option, "cgroup", groups / controller)
     for setting, value in _SETTINGS.items():
         shown = place.of(node) / "settings" / setting
         shown.parent.mkdir(parents=True, exist_ok=True)

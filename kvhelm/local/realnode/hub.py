@@ -5,8 +5,6 @@ starts. The namespace goes when this process does, with every interface in it.
 """
 
 import asyncio
-import ctypes
-import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -14,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from kvhelm.errors import LocalError
+from kvhelm.local.realnode.namespaces import CLONE_NEWNET, leave
 from kvhelm.local.realnode.plan import GATEWAY, RealNode
-
-_CLONE_NEWNET = 0x40000000
 
 Value = TypeVar("Value")
 
@@ -26,7 +23,8 @@ class Hub:
 
     def __init__(self) -> None:
         """Make the namespace. Raises OSError where that is not allowed."""
-        self._thread = ThreadPoolExecutor(1, "hub", initializer=_leave)
+        # That thread alone: the rest of the process stays where it is.
+        self._thread = ThreadPoolExecutor(1, "hub", lambda: leave(CLONE_NEWNET))
         # An initializer that fails breaks the pool; its reason would be lost.
         self.run(_up)
 
@@ -57,14 +55,6 @@ class Hub:
             made.close()
             raise
         return made
-
-
-def _leave() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    # For this thread alone: the rest of the process stays where it is.
-    if libc.unshare(_CLONE_NEWNET):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def _up() -> None:

@@ -91,7 +91,11 @@ class Keeper:
             )
         if not (process.stdin and process.stdout):
             raise RuntimeError("asyncio opened no pipe")
-        if not await asyncio.wait_for(process.stdout.readline(), _PATIENCE):
+        try:
+            begun = await asyncio.wait_for(process.stdout.readline(), _PATIENCE)
+        except TimeoutError:
+            raise NodeFailed(f"{node.name} was not there within {_PATIENCE:.0f} s") from None
+        if not begun:
             await process.wait()
             raise NodeFailed(f"{node.name} did not start: {_tail(folder / 'log')}")
         self._hub.plug(node, process.pid)

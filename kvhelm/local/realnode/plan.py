@@ -34,6 +34,9 @@ VOLUMES = "/var/lib/kvhelm-volumes"
 _ZONES = ("local-a", "local-b")
 # cgroup v1 hierarchies that a kubelet wants; `systemd` has no controller and counts processes.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+# And of cgroup v2, where devices and the freezer are no controllers; no more than it needs, since
+# they are enabled for the whole machine where they are not yet.
+UNIFIED_CONTROLLERS = ("cpu", "memory", "pids")
 
 
 @dataclass(frozen=True)
@@ -162,17 +165,18 @@ def kubeconfig_for(
 
 
 def cni_for(node: RealNode) -> dict[str, Any]:
-    """Return the network of the node's pods: a bridge of its own, an address from its range."""
+    """Return the network of the node's pods: an address from its range, and a way to the node.
+
+    No bridge between them: what stays on a bridge is hidden from the rules of Services, unless the
+    machine has loaded br_netfilter.
+    """
     return {
         "cniVersion": "1.0.0",
         "name": "kvhelm",
         "plugins": [
             {
-                "type": "bridge",
-                "bridge": "cni0",
-                "isGateway": True,
+                "type": "ptp",
                 "ipMasq": False,
-                "hairpinMode": True,
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": node.pod_range}]],

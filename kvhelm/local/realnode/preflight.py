@@ -11,8 +11,8 @@ from pathlib import Path
 
 from kvhelm.errors import LocalError
 from kvhelm.local.places import cache_root
-from kvhelm.local.realnode.cgroups import controllers, hierarchies
-from kvhelm.local.realnode.plan import CONTROLLERS, PRIVATE
+from kvhelm.local.realnode.cgroups import controllers, hierarchies, is_unified, passes_on, wanted
+from kvhelm.local.realnode.plan import PRIVATE
 
 _COMMANDS = {
     "unshare": "util-linux",
@@ -67,14 +67,27 @@ def problems(state: Path) -> Iterator[str]:
 
 
 def _cgroup_problems() -> Iterator[str]:
-    lacking = {*CONTROLLERS, "name=systemd"} - controllers()
-    if lacking:
+    found = hierarchies()
+    lacking = ", ".join(sorted(wanted() - controllers()))
+    if not found:
+        yield "no cgroups are mounted: mount cgroup2 at /sys/fs/cgroup"
+    elif lacking and is_unified():
         yield (
-            f"cgroup v1 hierarchies are not mounted: {', '.join(sorted(lacking))}. Real nodes "
-            "work with cgroup v1 so far: start the machine with systemd.unified_cgroup_hierarchy=0"
+            f"{found[0]} has no cgroup controllers {lacking}: run kvhelm where they are delegated, "
+            "such as on the machine itself"
         )
-    elif not all(os.access(folder, os.W_OK) for folder in hierarchies()):
+    elif lacking:
+        yield (
+            f"cgroup v1 hierarchies are not mounted: {lacking}. Mount them, or start the machine "
+            "with cgroup v2 (systemd.unified_cgroup_hierarchy=1)"
+        )
+    elif not all(os.access(folder, os.W_OK) for folder in found):
         yield "the cgroup hierarchies can't be written: give this container writable ones"
+    elif is_unified() and not passes_on(found[0]):
+        yield (
+            f"{found[0]} has processes of its own, so that none below can have controllers: run "
+            "kvhelm on the machine itself, or in a container with --cgroupns=host"
+        )
 
 
 def _trials(state: Path) -> Iterator[str]:

@@ -29,8 +29,8 @@ RECIPES = (
     _containerd("containerd", f"{_CONTAINERD}/containerd", "the first time about 1 minute"),
     _containerd("containerd-shim-runc-v2", f"{_CONTAINERD}/containerd-shim-runc-v2"),
     _containerd("ctr", f"{_CONTAINERD}/ctr"),
-    _containerd("bridge", f"{_CNI}/main/bridge"),
     _containerd("loopback", f"{_CNI}/main/loopback"),
+    _containerd("ptp", f"{_CNI}/main/ptp"),
     _containerd("host-local", f"{_CNI}/ipam/host-local"),
     Recipe(
         name="coredns",
