@@ -26,11 +26,12 @@ async def test_three_members_with_volumes_that_go_with_the_pool(stories: Stories
     await stories.create("p", metadata=THREE)
     pool = await stories.ready("p")
     assert condition(pool, "MetadataReady")["reason"] == "EtcdReady"
-    assert pool["status"]["metadata"] == {
+    expected = {
         "kind": "managed",
         "endpoints": [f"http://p-etcd-{n}.{stories.namespace}.svc:2379" for n in range(3)],
         "heldBy": sorted((await volumes(stories)).values()),
     }
+    await stories.pool("p", lambda it: it["status"]["metadata"] == expected, f"to say {expected}")
     assert sorted(await volumes(stories)) == VOLUMES
     # Another revision leaves members and volumes as they are.
     before = await stories.client.get(STATEFUL_SETS, "p-etcd", stories.namespace)
