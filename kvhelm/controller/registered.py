@@ -6,6 +6,7 @@ transaction that removes it only if it did not.
 """
 
 from dataclasses import dataclass, field, replace
+from random import uniform
 
 from kvhelm.metadata.loss import CONFIRM_AFTER, MEND_AT_MOST_EVERY, LossSign, LossWatch, Verdict
 from kvhelm.metadata.service import Member, Members
@@ -15,7 +16,7 @@ SILENT_AFTER = 180.0
 every 10 seconds, through gRPC, which tries a broken connection again after up to 120 (gRPC)."""
 
 _LOOK_EVERY = 600.0
-"""Seconds between looks at who is still heard of: a read a pool."""
+"""Seconds between looks at who is still heard of: a read a pool, at a moment of its own."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Register:
     _since: dict[int, tuple[int, float]] = field(default_factory=dict)
     """By instance number, the revision of the entry and when it was first seen."""
     _stream: int | None = None
+    _look_every: float = field(default_factory=lambda: uniform(0.8, 1.0) * _LOOK_EVERY)  # noqa: S311
     _look_at: float = 0
     """When it is to be seen who has moved."""
 
@@ -74,7 +76,7 @@ class Register:
         self._since = since
         if at >= self._look_at:
             silent = any(self._silent(number) for number in since)
-            self._look_at = at + (SILENT_AFTER if silent else _LOOK_EVERY)
+            self._look_at = at + (SILENT_AFTER if silent else self._look_every)
 
     def away(self, at: float) -> None:
         """Note that the service was away: nobody could be heard until now."""
