@@ -9,7 +9,7 @@ from kvhelm.local.realnode.client import engine_for
 from kvhelm.local.realnode.images import ETCD_IMAGE, VINEYARDD_IMAGES
 from kvhelm.local.realnode.power import inside, switch_off, switch_on
 from kvhelm.values import release_name
-from tests.cluster.stories import Stories
+from tests.cluster.stories import PATIENCE, Stories
 
 NODES = ("node-1", "node-2")
 
@@ -87,6 +87,17 @@ class Pools(Stories):
         """Get an array from wherever in the pool it is; return the sum of its elements."""
         script = f"print(c.get(vineyard.ObjectID({key!r}), fetch=True).sum())"
         return int(await self.python(engine, _BEGIN + script))
+
+    async def fetch_news(self, engine: str, key: str) -> int:
+        """Get an array that its daemon may not know of yet: it looks for a lost etcd every 10 s."""
+        wait = (
+            "import time\n"
+            f"for _ in range({PATIENCE:.0f}):\n"
+            f"    try: c.get_meta(vineyard.ObjectID({key!r}), sync_remote=True); break\n"
+            "    except vineyard._C.ObjectNotExistsException: time.sleep(1)\n"
+        )
+        await self.python(engine, _BEGIN + wait + "print()")
+        return await self.fetch(engine, key)
 
     def cut_power(self, node: str) -> None:
         """End everything on a node at once."""

@@ -73,7 +73,7 @@ async def test_a_pools_own_etcd_finds_its_data_again(pools: Pools) -> None:
     await pools.running("pool-etcd-0", besides=etcd["metadata"]["uid"])
     assert (await pools.ready("pool"))["status"]["members"] == members
     assert await pools.fetch(second, key) == 60_000
-    assert await pools.fetch(first, await pools.put(second, 9)) == 90_000
+    assert await pools.fetch_news(first, await pools.put(second, 9)) == 90_000
     found = await pools.pods("pool")
     assert [pod["metadata"]["uid"] for pod in found] == daemons
     restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in found]
