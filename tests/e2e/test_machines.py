@@ -112,6 +112,14 @@ def test_a_cluster_keeps_the_nodes_that_it_was_made_with(state: Path, pools: Poo
         local.up(pools.cluster.name, real_nodes=1, state=pools.cluster.paths.directory.parents[1])
 
 
+def test_kube_proxy_ends_and_its_node_goes_on(pools: Pools) -> None:
+    """It ends by itself where it was faster than the kubelet, and wants to be started again."""
+    before = pools.on_node(NODES[0], "pgrep", "--exact", "kube-proxy").strip()
+    pools.on_node(NODES[0], "pkill", "-KILL", "--exact", "kube-proxy")
+    another = f"until pgrep --exact kube-proxy | grep --invert-match {before}; do sleep 0.1; done"
+    assert pools.on_node(NODES[0], "timeout", "60", "sh", "-c", another).strip() != before
+
+
 async def test_nodes_pull_through_this_machine_and_pods_do_not(pools: Pools) -> None:
     """A registry that this machine reaches is reached by containerd, and by nobody else there."""
 

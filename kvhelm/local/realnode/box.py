@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -42,6 +42,8 @@ _SOCKET = "/run/containerd/containerd.sock"
 # Seconds until containerd must answer.
 _READY = 60.0
 _POLL = 0.02
+# Seconds until kube-proxy is started again.
+_AGAIN = 1.0
 
 
 def command(place: Place, node: RealNode) -> list[str]:
@@ -100,10 +102,13 @@ def main(place: Place, node: RealNode) -> None:
         logs,
         environment,
     )
-    running["kube-proxy"] = _start(
-        [plan.kube_proxy, f"--config={folder / 'kube-proxy.json'}"], logs, environment
+    _reap(
+        {process.pid: name for name, process in running.items()},
+        lambda: _start(
+            [plan.kube_proxy, f"--config={folder / 'kube-proxy.json'}"], logs, environment
+        ),
+        logs,
     )
-    _reap({process.pid: name for name, process in running.items()}, logs)
 
 
 def import_command(plan: Plan, archive: Path) -> list[str]:
@@ -217,13 +222,23 @@ def _start(
         )
 
 
-def _reap(parts: Mapping[int, str], logs: Path) -> None:
-    """Wait for every orphan, as a first process must; end at the end of a part."""
+def _reap(
+    parts: Mapping[int, str], proxy: Callable[[], "subprocess.Popen[bytes]"], logs: Path
+) -> None:
+    """Wait for every orphan, as a first process must; end at the end of a part.
+
+    kube-proxy ends by itself when the node gets its address, if it was there before that: it
+    counts on being started again.
+    """
+    running = proxy().pid
     while True:
         pid, status = os.wait()
         if pid in parts:
             code = os.waitstatus_to_exitcode(status)
             raise SystemExit(f"{parts[pid]} ended ({code}): {logs / (parts[pid] + '.log')}")
+        if pid == running:
+            time.sleep(_AGAIN)
+            running = proxy().pid
 
 
 def _mounted(*arguments: str | Path) -> None:
