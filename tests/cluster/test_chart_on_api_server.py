@@ -70,8 +70,8 @@ def test_the_api_server_takes_every_object(person: Person, shape: str) -> None:
     )
     apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-")
     taken, warned = person.run("kubectl", *apply, stdin=manifest)
-    assert len(taken.splitlines()) == {"my etcd": 7, "my redis": 7, "three members": 11}.get(
-        shape, 10
+    assert len(taken.splitlines()) == {"my etcd": 7, "my redis": 7, "three members": 14}.get(
+        shape, 11
     )
     assert "Warning" not in warned
 
