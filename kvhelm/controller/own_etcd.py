@@ -35,8 +35,17 @@ def daemons_behind(snapshot: Snapshot) -> tuple[Pod, ...]:
     held, known = data_held(snapshot), data_known(snapshot)
     if not held or not known or held & known:
         return ()
-    anew = max(pod.created for pod in _members(snapshot))
-    return tuple(pod for pod in snapshot.pods if pod.component == "daemon" and pod.created <= anew)
+    anew, mended = max(pod.created for pod in _members(snapshot)), mended_at(snapshot)
+    # Kubernetes tells whole seconds: what was made in the one of the mend was made by it, since
+    # that ends when it has deleted all others.
+    restarted = mended if mended and mended >= anew else None
+    return tuple(
+        pod
+        for pod in snapshot.pods
+        if pod.component == "daemon"
+        and pod.created <= anew
+        and not (restarted and pod.created >= restarted)
+    )
 
 
 def data_held(snapshot: Snapshot) -> Data | None:

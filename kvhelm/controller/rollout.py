@@ -9,7 +9,7 @@ from kvhelm.controller.waves import Place, Plan, Standing, State, Waves, plan_fo
 from kvhelm.errors import KubeError
 from kvhelm.helm.chart import Chart
 from kvhelm.kube.client import Client
-from kvhelm.kube.errors import NotFound
+from kvhelm.kube.errors import NotFound, Unreachable
 from kvhelm.kube.resource import CONFIG_MAPS, Object
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class Rollout:
                     )
                     told = data
             except KubeError as error:
-                log.warning("the ConfigMap %s/%s can't be written: %s", namespace, name, error)
+                # (That the API server is away is told by the transport, for all.)
+                level = logging.DEBUG if isinstance(error, Unreachable) else logging.WARNING
+                log.log(level, "the ConfigMap %s/%s can't be written: %s", namespace, name, error)
                 self._news.set()
                 await asyncio.sleep(_RETRY_EVERY)
             await asyncio.sleep(_TELL_EVERY)

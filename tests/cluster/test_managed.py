@@ -22,6 +22,14 @@ async def volumes(stories: Stories) -> dict[str, str]:
     return {each["metadata"]["name"]: each["metadata"]["uid"] for each in found.items}
 
 
+async def held_by(stories: Stories) -> list[str]:
+    """Wait until the status tells what holds the etcd's data, and return it."""
+    pool = await stories.pool(
+        "p", lambda it: "heldBy" in it["status"].get("metadata", {}), "to tell what holds its data"
+    )
+    return list(pool["status"]["metadata"]["heldBy"])
+
+
 async def test_three_members_with_volumes_that_go_with_the_pool(stories: Stories) -> None:
     await stories.create("p", metadata=THREE)
     pool = await stories.ready("p")
@@ -59,8 +67,8 @@ async def test_two_of_three_are_enough_and_one_is_not(stories: Stories) -> None:
 
 async def test_an_etcd_whose_pod_is_gone_has_lost_its_data(stories: Stories) -> None:
     await stories.create("p", replicas=2, metadata={"managed": {}})
-    pool = await stories.ready("p")
-    (held,) = pool["status"]["metadata"]["heldBy"]
+    await stories.ready("p")
+    (held,) = await held_by(stories)
     before = {pod["metadata"]["uid"] for pod in await stories.pods("p")}
     await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
     said = str((await stories.event("p", "DaemonsRestarted"))["message"])
@@ -73,10 +81,12 @@ async def test_an_etcd_whose_pod_is_gone_has_lost_its_data(stories: Stories) -> 
     await stories.ready("p")
     assert not before & {pod["metadata"]["uid"] for pod in await stories.pods("p")}
     # Not so often: it would be the same the next time.
+    # (When a pod was made is told in whole seconds.)
+    await asyncio.sleep(1)
     await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
     words = await stories.turned("p", "MetadataReady", "False", "MetadataLost")
     assert "10 minutes after the last time" in words
-    # Who can't wait restarts them. (When a pod was made is told in whole seconds.)
+    # Who can't wait restarts them.
     await asyncio.sleep(1)
     daemons = (await stories.daemons("p"))["metadata"]["name"]
     await stories.kubectl("rollout", "restart", f"statefulset/{daemons}")
@@ -85,9 +95,9 @@ async def test_an_etcd_whose_pod_is_gone_has_lost_its_data(stories: Stories) -> 
 
 async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories: Stories) -> None:
     await stories.create("p", metadata={"managed": {"storage": {"size": "1Gi"}}})
-    pool = await stories.ready("p")
+    await stories.ready("p")
     (volume,) = (await volumes(stories)).values()
-    assert pool["status"]["metadata"]["heldBy"] == [volume]
+    assert await held_by(stories) == [volume]
     (daemon,) = await stories.pods("p")
     # Another pod has the same volume.
     await replace_etcd(stories)

@@ -101,6 +101,16 @@ ROWS: dict[str, tuple[Snapshot, list[str], set[str]]] = {
         NONE,
         {"pod-1"},
     ),
+    "restarted in the very second in which the etcd was made": (
+        picture(held("pod-0", mended_ago=5), member(age=5), daemons=(5, 5)),
+        NONE,
+        {"pod-1"},
+    ),
+    "made in that second, and not restarted yet": (
+        picture(held("pod-0"), member(age=5), daemons=(5, 5)),
+        ALL,
+        {"pod-0"},
+    ),
     "no daemons": (picture(held("pod-0"), member(), daemons=()), NONE, {"pod-1"}),
     "one volume of three was made anew": (
         picture(held("old", "v1", "v2"), *(member(n, f"p{n}") for n in range(3)), volumes=V),
