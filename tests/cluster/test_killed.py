@@ -270,7 +270,8 @@ async def test_killed_at_every_request(
     namespaces = [f"{name}-{tag}-{number}" for number in range(1, points + 1)]
     await asyncio.gather(*(work(slot) for slot in await slots(namespaces)))
     assert not failures, "\n".join(f"at {n}: {error}" for n, error in sorted(failures.items()))
-    assert cut >= points - 3, "hardly a run wrote as much as the first"
+    # (Statuses and events are joined, the more the busier the machine is: some points never come.)
+    assert cut >= 0.8 * points, f"{cut} of {points} requests came"
     left = len(whole.requests) - points
     rest = f"; {left} reads are left to make test-all" if left else ""
     record_property("told", f"killed at {cut} requests of {name}, and recovered{rest}")
