@@ -3,17 +3,31 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kvhelm.local.cluster import down, names
+
+if TYPE_CHECKING:
+    from tests.dataplane.parts import Part
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the run's folder before any worker starts; workers inherit it."""
     if not hasattr(config, "workerinput"):
         os.environ["KVHELM_TEST_STATE"] = tempfile.mkdtemp(prefix="kvhelm-tests-")
+
+
+@pytest.fixture
+def parts() -> Iterator["list[Part]"]:
+    """The processes of one test; they end with it. Asked for before `stories`, after its pools."""
+    running: list[Part] = []
+    yield running
+    for part in reversed(running):
+        part.kill()
 
 
 @pytest.hookimpl(tryfirst=True)

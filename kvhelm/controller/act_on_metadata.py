@@ -144,8 +144,9 @@ class MetadataActor:
             pool.reference(),
             "Warning",
             "DaemonsRestarted",
-            f"{step.why[:1].upper()}{step.why[1:]}: {daemons} daemons are restarted in order, "
-            "since none of them registers again by itself. Their objects in the pool are lost.",
+            f"{step.why[:1].upper()}{step.why[1:]}: "
+            f"{'1 daemon is' if daemons == 1 else f'{daemons} daemons are'} restarted in order, "
+            "since none registers again by itself. Their objects in the pool are lost.",
         )
 
     def _tell(self, pool: Pool, place: Place, purged: Purged) -> None:

@@ -108,35 +108,44 @@ def decide_membership(snapshot: Snapshot) -> Step | None:
     if gone and gone.still >= STILL:
         return RemoveRegistration(f"no pod answers for i{gone.member.instance}", gone.member)
     due = [STILL - entry.still for entry in nobodies]
-    if cut_off := daemons_cut_off(snapshot):
-        left, why = (
-            mend_in(snapshot),
-            (
-                f"the daemons have not been heard of in {service.place.kind} for "
-                f"{SILENT_AFTER / 60:.0f} minutes, though it is there"
-            ),
-        )
-        if _one_is_back(snapshot, cut_off):
-            return RestartDaemons(why, tuple(cut_off))
-        if left == 0:
-            # One at first: if the network keeps them from their etcd, no other loses its cache.
-            return RestartDaemons(why, (cut_off[-1],))
-        due.append(left)
+    restart = _decide_cut_off(snapshot)
+    if isinstance(restart, Wait):
+        due.append(restart.seconds)
+    elif restart:
+        return restart
     if registered.look_in is not None:
         due.append(registered.look_in)
     return Wait("entries that nobody answers for may move yet", min(due)) if due else None
 
 
-def _one_is_back(snapshot: Snapshot, cut_off: list[Pod]) -> bool:
-    """Tell whether a daemon that was restarted lately has found the service again."""
-    at, known = mended_at(snapshot), snapshot.service.registered if snapshot.service else None
-    if at is None or known is None or mend_in(snapshot) == 0:
-        return False
-    homes = _newest(known.entries)
-    return any(
-        pod.ready and pod.created >= at and pod.ip in homes and pod not in cut_off
-        for pod in _daemons(snapshot)
+def _decide_cut_off(snapshot: Snapshot) -> RestartDaemons | Wait | None:
+    """Return what is to be done about daemons that are cut off; None if there are none.
+
+    One is restarted at first, and the others when that one has found the service again: if the
+    network keeps them from it, they keep what they have.
+    """
+    cut_off = daemons_cut_off(snapshot)
+    if not cut_off or snapshot.service is None:
+        return None
+    left = mend_in(snapshot)
+    pods = _not_restarted_yet(snapshot, cut_off) if left else (cut_off[-1],)
+    if not pods:
+        return Wait("the daemons were restarted a short while ago", left)
+    return RestartDaemons(
+        f"the daemons have not been heard of in {snapshot.service.place.kind} for "
+        f"{SILENT_AFTER / 60:.0f} minutes, though it is there",
+        pods,
     )
+
+
+def _not_restarted_yet(snapshot: Snapshot, cut_off: list[Pod]) -> tuple[Pod, ...]:
+    """Return those that the last restart left out, once one that it took is heard of again."""
+    at = mended_at(snapshot)
+    lately = [pod for pod in _daemons(snapshot) if at and pod.created >= at]
+    heard_of = {each.pod for each in members_for(snapshot) if each.state == "Serving"}
+    if not any(pod.name in heard_of for pod in lately):
+        return ()
+    return tuple(pod for pod in cut_off if pod not in lately)
 
 
 def _daemons(snapshot: Snapshot) -> Iterator[Pod]:

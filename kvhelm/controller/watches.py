@@ -96,8 +96,9 @@ class Watches:
         self.pods: Reflector[Pod] = Reflector(
             client, PODS, pod_from, namespace=namespace, label_selector=_OURS
         )
-        self.objects: dict[str, Reflector[ReleaseObject]] = {
-            resource.kind: Reflector(
+
+        def metadata_of(resource: Resource) -> Reflector[ReleaseObject]:
+            return Reflector(
                 client,
                 resource,
                 partial(release_object_from, resource.kind),
@@ -105,16 +106,9 @@ class Watches:
                 label_selector=_OURS,
                 metadata_only=True,
             )
-            for resource in METADATA_KINDS
-        }
-        self.volumes: Reflector[ReleaseObject] = Reflector(
-            client,
-            PERSISTENT_VOLUME_CLAIMS,
-            partial(release_object_from, PERSISTENT_VOLUME_CLAIMS.kind),
-            namespace=namespace,
-            label_selector=_OURS,
-            metadata_only=True,
-        )
+
+        self.objects = {resource.kind: metadata_of(resource) for resource in METADATA_KINDS}
+        self.volumes = metadata_of(PERSISTENT_VOLUME_CLAIMS)
         # A StatefulSet has no condition for pods that it may not create: only these events tell.
         self.refused: Reflector[RefusedPod] = Reflector(
             client,

@@ -1,6 +1,6 @@
 """What is wrong with a metadata service, broken by hand, shows in the conditions of a pool."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -56,15 +56,6 @@ def test_every_finding_is_brought_about_somewhere() -> None:
     assert tried | ELSEWHERE == {reason.value for reason in Reason}
     assert not tried & ELSEWHERE
     assert {reason.value for reason in Reason if not reason.blocks} == set(WARNS)
-
-
-@pytest.fixture
-def parts() -> Iterator[list[Part]]:
-    """Asked for before `stories`, the services outlive their pools."""
-    running: list[Part] = []
-    yield running
-    for part in reversed(running):
-        part.kill()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a test of the data plane asks for; all of it is stopped at its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,6 @@ StartPool = Callable[..., Awaitable[list[Vineyardd]]]
 Service = Callable[..., MetadataService]
 
 MEMORY = "16Mi"
-
-
-@pytest.fixture
-def parts() -> Iterator[list[Part]]:
-    """The processes of one test; they end with it."""
-    running: list[Part] = []
-    yield running
-    for part in reversed(running):
-        part.kill()
 
 
 @pytest.fixture

@@ -247,6 +247,11 @@ def test_of_several_that_are_cut_off_one_is_restarted_first() -> None:
     step = decide(back, POLICY)
     assert isinstance(step, steps.RestartDaemons)
     assert [each.name for each in step.pods] == ["p-0", "p-1"]
+    # Nobody is restarted twice for it.
+    again = replace(pods[1], created=new)
+    step = decide(replace(back, pods=(pods[0], again, pods[2])), POLICY)
+    assert isinstance(step, steps.RestartDaemons)
+    assert [each.name for each in step.pods] == ["p-0"]
 
 
 def test_after_a_restart_the_status_tells_what_was_good() -> None:
