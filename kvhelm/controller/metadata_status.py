@@ -46,12 +46,12 @@ def _data_set(service: ServiceView) -> str | None:
 
 
 def _managed_status(snapshot: Snapshot) -> MetadataStatus | None:
-    etcd = snapshot.etcd
-    if etcd is None:
-        return None
-    before = snapshot.pool.status.metadata
+    before, etcd = snapshot.pool.status.metadata, snapshot.etcd
     if before and before.kind != "managed":
         before = None
+    if etcd is None:
+        # Deleted, it comes back empty: the daemons are then known by what held their data.
+        return before
     return MetadataStatus(
         kind="managed",
         endpoints=[

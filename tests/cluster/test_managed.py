@@ -1,10 +1,12 @@
 """Pools with an etcd of their own: three members, volumes, and what becomes of them."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from kvhelm.assets import chart_dir
+from kvhelm.kube.errors import NotFound
 from kvhelm.kube.resource import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Object
 from tests.cluster.stories import PATIENCE, Stories, condition
 
@@ -106,9 +108,8 @@ async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories
     (same,) = await stories.pods("p")
     assert same["metadata"]["uid"] == daemon["metadata"]["uid"]
     await stories.client.delete(PERSISTENT_VOLUME_CLAIMS, "data-p-etcd-0", stories.namespace)
-    await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
     await volume_gone(stories, volume)
-    # The next pod may have come before that, and would wait for the one that is gone.
+    # The last pod may have come before that, and would wait for the one that is gone.
     await replace_etcd(stories)
     await stories.event("p", "DaemonsRestarted")
     await stories.pool(
@@ -120,10 +121,15 @@ async def test_an_etcd_with_a_volume_has_lost_its_data_when_that_is_gone(stories
 
 
 async def volume_gone(stories: Stories, uid: str) -> None:
-    """Wait until a volume of the etcd is gone; another one may have its name."""
+    """Delete the pod of an etcd until its volume is gone; another one may have that one's name.
+
+    A pod holds a volume that ends if it was scheduled before the scheduler knew of the end.
+    """
     async with asyncio.timeout(PATIENCE):
-        while uid in (await volumes(stories)).values():  # noqa: ASYNC110 - it may be gone already
-            await asyncio.sleep(0.2)
+        while uid in (await volumes(stories)).values():
+            with contextlib.suppress(NotFound):  # not made again yet
+                await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
+            await asyncio.sleep(0.5)
 
 
 async def replace_etcd(stories: Stories) -> None:

@@ -163,6 +163,14 @@ def test_a_pool_is_mended_at_most_once_in_ten_minutes() -> None:
     assert "10 minutes after the last time" in verdict.message
 
 
+def test_who_deletes_the_statefulset_takes_no_memory_with_it() -> None:
+    seen = picture(held("pod-0"), member())
+    without = replace(seen, workloads=seen.workloads[:1], pods=())
+    verdict = verdicts_for(without, decide(without, POLICY), POLICY)["MetadataReady"]  # type: ignore[index]
+    status = metadata_status_for(without, verdict)
+    assert status == seen.pool.status.metadata and status and status.held_by == ["pod-0"]
+
+
 def test_a_suspended_pool_is_left_alone() -> None:
     seen = picture(held("pod-0"), member())
     seen = replace(seen, pool=pool({"suspend": True}, status=held("pod-0")))
