@@ -263,6 +263,8 @@ class Transport:
             why = os.strerror(code) if code else str(error.os_error)
         elif isinstance(error, TimeoutError):
             why = "no answer in time"
+        elif isinstance(error, OSError) and error.errno:
+            why = os.strerror(error.errno)
         else:
             why = str(error) or type(error).__name__
         return Unreachable(f"the API server at {self.host} cannot be reached: {why}")

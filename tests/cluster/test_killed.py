@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Slot:
                 before = await stories.revisions("p")
                 proxy.arm(lambda: kill(first), at=at, writes_only=not EVERY)
                 await verb.begin(stories)
-                await first_of(proxy.was_cut.wait(), settled(stories, verb, first))
+                await first_of(proxy.was_cut.wait(), settled(stories, verb, first, proxy.was_cut))
             finally:
                 kill(first)
         await self._free_lease()
@@ -166,10 +167,15 @@ async def done(stories: Stories, verb: Verb) -> None:
         await stories.ready("p")
 
 
-async def settled(stories: Stories, verb: Verb, operator: Operator) -> None:
+async def settled(stories: Stories, verb: Verb, operator: Operator, was_cut: asyncio.Event) -> None:
     """Wait until all is done: statuses and events are joined, so some runs write less."""
     await done(stories, verb)
-    await operator.idles()
+    try:
+        await operator.idles()
+    except (OSError, HTTPException):
+        # It was killed at its very last request, and can't be asked.
+        async with asyncio.timeout(10):
+            await was_cut.wait()
 
 
 async def first_of(*awaited: Coroutine[Any, Any, object]) -> None:
