@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 from kvhelm.kube.resource import PODS, Object
@@ -114,16 +115,11 @@ class Pools(Stories):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def on_disks(self) -> list[str]:
-        """Return the files that nodes have of this namespace's pods."""
-        find = (
-            "find",
-            "/var/lib",
-            "/var/log",
-            "-ignore_readdir_race",
-            "-name",
-            f"*{self.namespace}*",
-        )
+    def on_disks(self, pods: Iterable[str] = ()) -> list[str]:
+        """Return the files that nodes have of this namespace, or of pods with these uids."""
+        words = [word for each in (self.namespace, *pods) for word in ("-o", "-name", f"*{each}*")]
+        # (Folders go while it looks, which find takes for an error.)
+        find = ("sh", "-c", 'find /var/lib /var/log "$@" || true', "find", *words[1:])
         return [line for node in NODES for line in self.on_node(node, *find).splitlines()]
 
     @property

@@ -117,10 +117,12 @@ async def test_a_pool_that_is_deleted_leaves_nothing_on_the_nodes(pools: Pools) 
     await pools.own_etcd()
     await pools.create("short", replicas=2)
     await pools.ready("short")
-    assert pools.on_disks()
+    pods = [pod["metadata"]["uid"] for pod in await pools.pods("short")]
+    seen = pools.on_disks(pods)
+    assert all(any(pod in path for path in seen) for pod in pods)
     await pools.delete("short")
     await pools.kubectl("delete", "statefulset,pod", "--all", "--wait")
     async with asyncio.timeout(PATIENCE):
-        while left := pools.on_disks():  # noqa: ASYNC110 - a disk sends no event
+        while left := pools.on_disks(pods):  # noqa: ASYNC110 - a disk sends no event
             await asyncio.sleep(2)
     assert not left
