@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,14 +40,26 @@ async def until(look: Callable[[], Awaitable[Value]], patience: float = PATIENCE
         return value
 
 
+def _own_ports() -> Iterator[int]:
+    """Go round the ports that are this worker's alone.
+
+    They lie below those that the kernel gives to connections, as a server that is started again
+    would find its port taken; and so do those 10,000 above, which a redis in cluster mode takes.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + worker, 22_768, 16)
+    return cycle([*ports[(begin := random.randrange(len(ports))) :], *ports[:begin]])
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on; 0.0.0.0, since vineyardd listens there."""
+    """Return a port that nobody listens on, nor will; 0.0.0.0, since vineyardd listens there."""
     while True:
-        with socket.socket() as chosen:
-            chosen.bind(("0.0.0.0", 0))
-            port = int(chosen.getsockname()[1])
-        # A redis in cluster mode takes the port 10,000 above as well.
-        if port <= 55535:
+        port = next(_PORTS)
+        with socket.socket() as chosen, suppress(OSError):
+            chosen.bind(("0.0.0.0", port))
             return port
 
 
