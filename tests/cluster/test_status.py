@@ -9,7 +9,7 @@ from tests.cluster.stories import Stories, condition
 async def test_kubectl_waits_and_describes(stories: Stories) -> None:
     await stories.create("p")
     # kstatus' contract: Ready of this generation, nothing under way, nothing stalled.
-    await stories.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "kvcp/p")
+    await stories.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "kvcp/p")
     pool = await stories.ready("p")
     assert pool["status"]["observedGeneration"] == pool["metadata"]["generation"]
     assert condition(pool, "Reconciling")["status"] == "False"
@@ -17,7 +17,7 @@ async def test_kubectl_waits_and_describes(stories: Stories) -> None:
 
     await stories.change("p", cache={"image": "vineyard:2"})
     await stories.event("p", "Upgraded")
-    await stories.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "kvcp/p")
+    await stories.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "kvcp/p")
     await stories.event("p", "PoolReady")
     told = await stories.kubectl("describe", "kvcp/p")
     assert "Release p revision 1 of kvcachepool-" in told
