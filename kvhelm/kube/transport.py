@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import os
+import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -258,16 +260,7 @@ class Transport:
             log.info("%s answers again", self.host)
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        if isinstance(error, aiohttp.ClientConnectorError):
-            code = error.os_error.errno
-            why = os.strerror(code) if code else str(error.os_error)
-        elif isinstance(error, TimeoutError):
-            why = "no answer in time"
-        elif isinstance(error, OSError) and error.errno:
-            why = os.strerror(error.errno)
-        else:
-            why = str(error) or type(error).__name__
-        return Unreachable(f"the API server at {self.host} cannot be reached: {why}")
+        return Unreachable(f"the API server at {self.host} cannot be reached: {why(error)}")
 
     async def _error_of(self, response: aiohttp.ClientResponse) -> ApiError:
         text = (await response.read()).decode(errors="replace")
@@ -281,6 +274,18 @@ class Transport:
             f"{response.method} {response.url}",
             float(seconds) if seconds.isdigit() else None,
         )
+
+
+def why(error: Exception) -> str:
+    """Return what kept a request from its answer, in the system's words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError | socket.gaierror):  # their numbers are none of the system's
+        return cause.strerror or str(cause)
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(cause) or type(cause).__name__
 
 
 def _decoded(raw: str | bytes, url: URL) -> Any:

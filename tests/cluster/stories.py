@@ -123,6 +123,21 @@ class Stories:
         )
         return sorted(found.items, key=lambda pod: str(pod["metadata"]["name"]))
 
+    async def running(self, pod: str, besides: str = "") -> Object:
+        """Wait until a pod is ready; `besides` is the uid of the one that it follows."""
+        return await self.wait(
+            PODS,
+            pod,
+            lambda found: (
+                found["metadata"]["uid"] != besides
+                and any(
+                    each["type"] == "Ready" and each["status"] == "True"
+                    for each in found.get("status", {}).get("conditions", ())
+                )
+            ),
+            "to be ready",
+        )
+
     async def nodes(self, pool: str) -> list[str]:
         """Return the nodes of the daemons' pods, sorted."""
         return sorted(pod["spec"].get("nodeName", "") for pod in await self.pods(pool))

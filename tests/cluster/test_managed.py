@@ -102,20 +102,12 @@ async def test_another_pod_has_the_same_volume(stories: Stories) -> None:
     (daemon,) = await stories.pods("p")
     gone = (await stories.client.get(PODS, "p-etcd-0", stories.namespace))["metadata"]["uid"]
     await stories.client.delete(PODS, "p-etcd-0", stories.namespace)
-    await stories.wait(
-        PODS, "p-etcd-0", lambda it: it["metadata"]["uid"] != gone and is_ready(it), "to be anew"
-    )
+    await stories.running("p-etcd-0", besides=gone)
     await stories.turned("p", "MetadataReady", "True", "EtcdReady")
     pool = await stories.ready("p")
     assert pool["status"]["metadata"]["heldBy"] == held
     (same,) = await stories.pods("p")
     assert same["metadata"]["uid"] == daemon["metadata"]["uid"]
-
-
-def is_ready(pod: Object) -> bool:
-    """Tell whether a pod is ready."""
-    conditions = pod["status"].get("conditions", ())
-    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
 
 
 async def test_another_number_of_members_by_helm_alone_is_refused(

@@ -1,6 +1,6 @@
 """A metadata service of the user's own: checked before, claimed, watched, left clean."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,22 @@ import pytest
 from kvhelm.controller.watches import POOLS
 from kvhelm.kube.resource import Object
 from tests.cluster.stories import Stories, condition
-from tests.dataplane.parts import Etcd, etcd_members, redis_server
+from tests.dataplane.parts import Etcd, Part, Redis, etcd_members, redis_server
 
 Start = Callable[..., Awaitable[Etcd]]
 
 
 @pytest.fixture
-async def start_etcd(tmp_path: Path) -> AsyncIterator[Start]:
+def start_etcd(parts: list[Part], tmp_path: Path) -> Start:
     """Start an etcd of the test's own. Asked for before `stories`, it outlives their pools."""
-    running: list[Etcd] = []
 
     async def start(**how: Any) -> Etcd:
-        (member,) = etcd_members(tmp_path / f"etcd-{len(running)}", **how)
-        running.append(member)
+        (member,) = etcd_members(tmp_path / f"etcd-{len(parts)}", **how)
+        parts.append(member)
         await member.serve()
         return member
 
-    yield start
-    for each in running:
-        each.kill()
+    return start
 
 
 async def keys_below(url: str, prefix: str) -> list[str]:
@@ -98,35 +95,34 @@ async def test_a_prefix_of_another_pool_is_refused_and_free_after_it(stories: St
     await stories.ready("second")
 
 
-async def test_a_redis_where_an_etcd_should_be(stories: Stories, tmp_path: Path) -> None:
-    redis = redis_server(tmp_path / "redis")
-    await redis.serve()
-    try:
-        await stories.create("p", metadata=at(redis.url.replace("redis://", "http://")))
-        await stories.turned("p", "Ready", "False", "NotEtcd")
-        await no_release(stories)
-    finally:
-        redis.kill()
+@pytest.fixture
+async def redis(parts: list[Part], tmp_path: Path) -> Redis:
+    """A redis of the test's own. Asked for before `stories`, it outlives their pools."""
+    server = redis_server(tmp_path / "redis")
+    parts.append(server)
+    await server.serve()
+    return server
+
+
+async def test_a_redis_where_an_etcd_should_be(redis: Redis, stories: Stories) -> None:
+    await stories.create("p", metadata=at(redis.url.replace("redis://", "http://")))
+    await stories.turned("p", "Ready", "False", "NotEtcd")
+    await no_release(stories)
 
 
 async def test_a_redis_is_checked_and_honestly_called_untested(
-    stories: Stories, tmp_path: Path
+    redis: Redis, stories: Stories
 ) -> None:
-    redis = redis_server(tmp_path / "redis")
-    await redis.serve()
-    try:
-        await stories.create("p", metadata={"redis": {"endpoint": redis.url}})
-        pool = await stories.ready("p")
-        assert condition(pool, "MetadataReady")["reason"] == "Untested"
-        container = (await stories.daemons("p"))["spec"]["template"]["spec"]["containers"][0]
-        assert f"--redis_endpoint={redis.url}" in container["args"]
-        await stories.create("q", metadata={"redis": {"endpoint": redis.url}})
-        await stories.turned("q", "Ready", "False", "PrefixTaken")
-        await stories.delete("p")
-        await stories.ready("q")
-        await stories.delete("q")
-    finally:
-        redis.kill()
+    await stories.create("p", metadata={"redis": {"endpoint": redis.url}})
+    pool = await stories.ready("p")
+    assert condition(pool, "MetadataReady")["reason"] == "Untested"
+    container = (await stories.daemons("p"))["spec"]["template"]["spec"]["containers"][0]
+    assert f"--redis_endpoint={redis.url}" in container["args"]
+    await stories.create("q", metadata={"redis": {"endpoint": redis.url}})
+    await stories.turned("q", "Ready", "False", "PrefixTaken")
+    await stories.delete("p")
+    await stories.ready("q")
+    await stories.delete("q")
 
 
 async def test_with_warn_it_is_installed_all_the_same(start_etcd: Start, stories: Stories) -> None:

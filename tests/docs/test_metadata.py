@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -63,15 +63,6 @@ def shell(variables: dict[str, str], namespace: str) -> Shell:
     return lambda lines: asyncio.to_thread(run, lines)
 
 
-@pytest.fixture
-def serving(variables: dict[str, str], tmp_path: Path) -> Iterator[list[Part]]:
-    """Servers that were started as the page says; they end after the pools."""
-    running: list[Part] = []
-    yield running
-    for each in running:
-        each.kill()
-
-
 def blocks(purpose: str) -> list[str]:
     """Return the blocks of the page that are there for this, in order."""
     found = [each.text for each in blocks_of(PAGE) if each.purpose == purpose]
@@ -80,7 +71,7 @@ def blocks(purpose: str) -> list[str]:
 
 
 async def test_from_a_fresh_etcd_to_a_pool(
-    serving: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
+    parts: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
 ) -> None:
     (command,) = blocks("etcd-server")
     host = variables["HOST"]
@@ -95,7 +86,7 @@ async def test_from_a_fresh_etcd_to_a_pool(
     etcd = Etcd(
         ["bash", "-c", command], tmp_path / "etcd.log", variables | apart, port=2379, host=host
     )
-    serving.append(etcd)
+    parts.append(etcd)
     await etcd.serve()
     look, use, leave = blocks("etcd")
     assert f"http://{host}:2379" in await shell(look)
@@ -110,7 +101,7 @@ async def test_from_a_fresh_etcd_to_a_pool(
 
 
 async def test_from_a_fresh_redis_to_a_pool(
-    serving: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
+    parts: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
 ) -> None:
     (command,) = blocks("redis-server")
     redis = Redis(
@@ -120,7 +111,7 @@ async def test_from_a_fresh_redis_to_a_pool(
         port=6379,
         host=variables["HOST"],
     )
-    serving.append(redis)
+    parts.append(redis)
     await redis.serve()
     (use,) = blocks("redis")
     printed = await shell(use)
@@ -130,10 +121,10 @@ async def test_from_a_fresh_redis_to_a_pool(
 
 
 async def test_a_pool_is_let_go_without_its_service(
-    serving: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
+    parts: list[Part], variables: dict[str, str], tmp_path: Path, stories: Stories, shell: Shell
 ) -> None:
     etcd, *_ = etcd_members(tmp_path / "etcd")
-    serving.append(etcd)
+    parts.append(etcd)
     await etcd.serve()
     await stories.create("my-pool", metadata={"etcd": {"endpoints": [etcd.url]}})
     await stories.ready("my-pool")

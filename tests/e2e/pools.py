@@ -48,21 +48,6 @@ class Pools(Stories):
         await self.running(name)
         return name
 
-    async def running(self, pod: str, besides: str = "") -> Object:
-        """Wait until a pod is ready; `besides` is the uid of the one that it follows."""
-        return await self.wait(
-            PODS,
-            pod,
-            lambda found: (
-                found["metadata"]["uid"] != besides
-                and any(
-                    each["type"] == "Ready" and each["status"] == "True"
-                    for each in found.get("status", {}).get("conditions", ())
-                )
-            ),
-            "to be ready",
-        )
-
     async def node_of(self, pod: str, namespace: str) -> str:
         """Return the node that a pod of any namespace runs on."""
         return str((await self.client.get(PODS, pod, namespace))["spec"]["nodeName"])

@@ -1,10 +1,13 @@
 """The client against a server whose answers each test scripts."""
 
 import asyncio
+import errno
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -250,6 +253,31 @@ async def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
         ):
             await client.create(CONFIG_MAPS, MAP)
         assert client.requests["create", "configmaps"] == 3  # refused is not sent: no harm
+
+
+async def test_a_server_that_speaks_no_tls_is_told_in_its_words(tmp_path: Path) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"no TLS here\n" * 9)
+        await writer.drain()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as plain:
+        url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
+        async with await Client.connect(kubeconfig(tmp_path, url)) as client:
+            with pytest.raises(Unreachable, match=r"cannot be reached: .*SSL"):
+                await client.create(CONFIG_MAPS, MAP)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ECONNRESET, ""), "Connection reset by peer"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not"),
+        (aiohttp.ServerDisconnectedError(), "Server disconnected"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_why_a_server_is_away(error: Exception, words: str) -> None:
+    assert words in transport.why(error)
 
 
 async def test_time_runs_out(script: Script, client: Client) -> None:
